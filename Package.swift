@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Our own targets treat every warning as an error; dependencies keep their own settings.
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+/// A library of the project: one folder in `Sources`.
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// An executable: parses, composes, runs.
+func tool(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies + [argumentParser], path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "lagoon",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "LagoonClient", targets: ["LagoonClient"]),
+    .library(name: "LagKV", targets: ["LagKV"]),
+    .executable(name: "lagoond", targets: ["lagoond"]),
+    .executable(name: "lagoon", targets: ["lagoon"]),
+    .executable(name: "lagoon-lm", targets: ["lagoon-lm"]),
+    .executable(name: "lagoon-bench", targets: ["lagoon-bench"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    // System libraries and small shims.
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .target(name: "CPosix"),
+    // C++ on Highway: SIMD kernels chosen at run time, each with its scalar twin.
+    .target(
+      name: "Kernels",
+      cxxSettings: [.headerSearchPath(".")],
+      linkerSettings: [.linkedLibrary("hwy")]),
+
+    // Rooms; imports only point down.
+    room("LagKV", ["Kernels"]),
+    room("SparseAttention", ["Kernels", "LagKV"]),
+    room("KVStore", ["SparseAttention", "LagKV", "Kernels", "CLMDB", "CZstd", "CXXHash", "CPosix"]),
+    room(
+      "LagoonProtocol",
+      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+    room("LagoonClient", ["LagoonProtocol", "LagKV", "CPosix"]),
+    room(
+      "LagoonDaemon",
+      [
+        "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "CPosix", log,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    room("Safetensors", ["CPosix"]),
+    room("Transformer", ["Safetensors", "Kernels", "COneDNN"]),
+    room("ToolSupport", ["LagoonClient", "CPosix"]),
+
+    tool(
+      "lagoond", path: "daemon",
+      [
+        "LagoonDaemon", "KVStore", log,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "ToolSupport", "CPNG"]),
+    tool(
+      "lagoon-lm", path: "tools/lagoon-lm",
+      ["Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
+    tool(
+      "lagoon-bench", path: "tools/lagoon-bench",
+      ["LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport"]),
+
+    tests("KernelsTests", ["Kernels"]),
+    tests("LagKVTests", ["LagKV", "Kernels", "Safetensors"]),
+    tests("SparseAttentionTests", ["SparseAttention", "LagKV", "Kernels"]),
+    tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels"]),
+    tests("LagoonProtocolTests", ["LagoonProtocol"]),
+    tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
+    tests("TransformerTests", ["Transformer", "Safetensors"]),
+    tests("ToolTests", ["ToolSupport", "LagoonClient", "Transformer", "Safetensors"]),
+  ],
+  cxxLanguageStandard: .cxx17
+)
