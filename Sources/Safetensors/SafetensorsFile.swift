@@ -132,7 +132,11 @@ public final class SafetensorsFile: Sendable {
     guard slice.dtype.isFloat else {
       throw SafetensorsError(.mismatch, "\(slice.dtype.rawValue) read as floats", path: path, tensor: name)
     }
-    return (0..<slice.count).map { slice.float(at: $0) }
+    return [Float](unsafeUninitializedCapacity: slice.count) { buffer, count in
+      // The capacity may be larger than what was asked for.
+      slice.copyFloats(into: UnsafeMutableBufferPointer(rebasing: buffer[..<slice.count]))
+      count = slice.count
+    }
   }
 
   /// The tensor's elements as integers, row-major; BOOL gives 0 or 1.
