@@ -29,7 +29,8 @@ public struct VerificationView: Sendable, Equatable, Codable {
 /// What `lagoon stats` prints. `daemon` is absent when a stopped store was read.
 public struct StoreView: Sendable, Equatable, Codable {
   public var sessions: Int
-  public var quotaBytes: Int
+  /// `nil` for a stopped store: the quota is the daemon's setting.
+  public var quotaBytes: Int?
   /// Bytes of records that sessions use.
   public var liveBytes: Int
   /// Bytes of deleted sessions that have not been given back yet.
@@ -39,7 +40,7 @@ public struct StoreView: Sendable, Equatable, Codable {
   public var daemon: DaemonView?
 
   public init(
-    sessions: Int, quotaBytes: Int, liveBytes: Int, unreclaimedBytes: Int, fileBytes: Int,
+    sessions: Int, quotaBytes: Int?, liveBytes: Int, unreclaimedBytes: Int, fileBytes: Int,
     quarantinedRecords: Int, daemon: DaemonView? = nil
   ) {
     self.sessions = sessions
