@@ -1,1 +1,138 @@
-#pragma once
+// Plain C interface to the compute kernels of Lagoon.
+//
+// Every kernel `lagoon_X` picks the widest SIMD code that the CPU runs; `lagoon_X_scalar` has the same
+// signature and plain scalar code: the oracle in tests, and what to read first. Unless a comment says
+// otherwise, pointers may have any alignment, regions of input and output may not overlap, and nothing
+// here allocates, locks or keeps a pointer after it returns.
+//
+// Element types are given by code: LAGOON_F32, LAGOON_BF16, LAGOON_F16. Any other code is a programmer's
+// error: conversions and checks then do nothing.
+#ifndef LAGOON_KERNELS_H
+#define LAGOON_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  LAGOON_F32 = 0,   // IEEE binary32
+  LAGOON_BF16 = 1,  // the upper half of a binary32
+  LAGOON_F16 = 2,   // IEEE binary16
+};
+
+// The most channels a head may have; scoring keeps one row of this length on the stack.
+#define LAGOON_MAX_HEAD_DIM 1024
+
+// -- Conversions and checks (convert.cc) ---------------------------------------------------------------
+
+// Converts `count` elements. Narrowing rounds to nearest, ties to even; what is too large becomes infinity
+// of its sign; NaN stays NaN. bf16 and f16 convert into each other through f32.
+void lagoon_convert(const void *source, uint8_t sourceType, void *destination, uint8_t destinationType,
+                    size_t count);
+void lagoon_convert_scalar(const void *source, uint8_t sourceType, void *destination,
+                           uint8_t destinationType, size_t count);
+
+// The index of the first element that is NaN or infinite, or -1.
+ptrdiff_t lagoon_first_nonfinite(const void *elements, uint8_t type, size_t count);
+ptrdiff_t lagoon_first_nonfinite_scalar(const void *elements, uint8_t type, size_t count);
+
+// -- Moving rows and bytes (planes.cc) -----------------------------------------------------------------
+
+// destination[i] = source[rows[i]] for rows of `rowBytes` bytes.
+void lagoon_gather_rows(const void *source, size_t rowBytes, const uint32_t *rows, size_t count,
+                        void *destination);
+void lagoon_gather_rows_scalar(const void *source, size_t rowBytes, const uint32_t *rows, size_t count,
+                               void *destination);
+
+// Byte b of element i moves to destination[b * count + i]: equal-meaning bytes lie together and compress
+// better. `lagoon_join_planes` is the inverse.
+void lagoon_split_planes(const void *source, size_t elementBytes, size_t count, void *destination);
+void lagoon_split_planes_scalar(const void *source, size_t elementBytes, size_t count, void *destination);
+void lagoon_join_planes(const void *source, size_t elementBytes, size_t count, void *destination);
+void lagoon_join_planes_scalar(const void *source, size_t elementBytes, size_t count, void *destination);
+
+// -- Scoring (scoring.cc) ------------------------------------------------------------------------------
+//
+// These give the same bits on every CPU and in their scalar twins. Sums over n terms are defined so: 16
+// lanes, lane i adds the terms i, i + 16, i + 32, … in that order starting from +0; then lane i adds lane
+// i + 8, then i + 4, i + 2, i + 1. Products and sums are rounded separately, never fused. Elements are
+// finite (the store refuses others); 1 ≤ headDim ≤ LAGOON_MAX_HEAD_DIM.
+
+// Folds `count` rows [count, headDim] into the running per-channel range. Start from minimum = +infinity
+// and maximum = -infinity; call it once per block of the partition.
+void lagoon_channel_range(const void *rows, uint8_t type, size_t count, size_t headDim, float *minimum,
+                          float *maximum);
+void lagoon_channel_range_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
+                                 float *minimum, float *maximum);
+
+// deviations[t] = the standard deviation over the channels of (x - minimum) / (maximum - minimum), unbiased
+// (n - 1); 0 where headDim is 1. A channel whose maximum equals its minimum counts as 0. Two passes: the
+// mean, then the squares of the differences. Normalised values are clamped to ±1e15, so that the result
+// stays finite even where the reference's range is next to nothing.
+void lagoon_normalised_std(const void *rows, uint8_t type, size_t count, size_t headDim,
+                           const float *minimum, const float *maximum, float *deviations);
+void lagoon_normalised_std_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
+                                  const float *minimum, const float *maximum, float *deviations);
+
+// scores[i] += weight * softmax(x)[i] over `count` finite values. `x` is overwritten.
+void lagoon_add_softmax(float *x, size_t count, float weight, float *scores);
+void lagoon_add_softmax_scalar(float *x, size_t count, float weight, float *scores);
+
+// sums[t] = the sum of squares of row t: the order of L2 norms without the square root's ties.
+void lagoon_square_sums(const void *rows, uint8_t type, size_t count, size_t headDim, float *sums);
+void lagoon_square_sums_scalar(const void *rows, uint8_t type, size_t count, size_t headDim, float *sums);
+
+// -- Attention (attention.cc) --------------------------------------------------------------------------
+
+// Rows of the queries of one KV head and what has been accumulated for them. Row i belongs to query
+// i / group and to the KV head's query head i % group, so the query heads of one KV head lie together and
+// share every load of a key. Rows of `queries` and `weighted` are `lagoon_padded_dim(headDim)` floats
+// apart; the padding of `queries` is zero.
+typedef struct {
+  const float *queries;    // [rows, padded], f32, already multiplied by the scale
+  float *weighted;         // [rows, padded]: sum of exp(logit - maximum) * value; start from 0
+  float *maximum;          // [rows]: largest logit seen; start from -infinity
+  float *sum;              // [rows]: sum of exp(logit - maximum); start from 0
+  size_t rows;
+  size_t group;            // query heads per KV head
+  size_t headDim;          // 1 … LAGOON_MAX_HEAD_DIM
+  int64_t firstPosition;   // position of query 0; query n stands at firstPosition + n
+} lagoon_query_rows;
+
+// The `firstPosition` of keys that every query sees.
+#define LAGOON_VISIBLE_TO_ALL INT64_MIN
+
+// headDim rounded up to 16 floats: the distance between the rows of a lagoon_query_rows.
+size_t lagoon_padded_dim(size_t headDim);
+
+// How many floats of scratch `lagoon_attend` needs.
+size_t lagoon_attention_scratch(size_t headDim);
+
+// Adds `count` key and value rows [count, headDim], each contiguous, to the running attention of the query
+// rows. Key r stands at firstPosition + r and is seen by queries at that position or later; with
+// LAGOON_VISIBLE_TO_ALL by all. f32 accumulation. Keys are taken in tiles of 64 counted from the first, and a
+// query row's arithmetic does not depend on the other rows, so neither do its bits. A finished row has
+// out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key keeps its start.
+void lagoon_attend(const lagoon_query_rows *rows, const void *keys, const void *values, uint8_t type,
+                   size_t count, int64_t firstPosition, float *scratch);
+void lagoon_attend_scalar(const lagoon_query_rows *rows, const void *keys, const void *values,
+                          uint8_t type, size_t count, int64_t firstPosition, float *scratch);
+
+// -- Targets (targets.cc) ------------------------------------------------------------------------------
+
+// The name of the SIMD target in use on this thread, for example "AVX2".
+const char *lagoon_target_name(void);
+
+// For tests: how many targets are compiled in and run on this CPU, and which of them this thread uses from
+// now on (0 is the widest; -1 goes back to choosing). Other threads are not affected.
+int lagoon_target_count(void);
+void lagoon_set_thread_target(int index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

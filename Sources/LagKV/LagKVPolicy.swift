@@ -1,0 +1,58 @@
+import Kernels
+
+/// The lag-relative score of LagKV (arXiv 2504.04704, equations 1 to 4), causal, per KV head.
+///
+/// For the keys, per channel, `min` and `max` over the tokens of the next partition; `K̄ = (K − min) / (max − min)`,
+/// 0 in a channel without range; `score_K` is the softmax over the partition's tokens of the unbiased standard
+/// deviation over the channels of `K̄`; likewise for the values; `score = score_K + valueWeight * score_V`.
+/// Computed in f32 from the rounded rows with a defined order of summation: the same bits on every CPU.
+public struct LagKVPolicy: RetentionPolicy {
+  /// The weight of the values' score.
+  public let valueWeight: Float
+
+  public init(valueWeight: Float = 1) {
+    self.valueWeight = valueWeight
+  }
+
+  public func select(
+    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+  ) -> [UInt32] {
+    if keep == 0 || keep == place.lag {
+      return firstPositions(keep: keep, of: place.lag) { _, _ in false }
+    }
+    let scores = scores(partition: partition, reference: reference, at: place)
+    return firstPositions(keep: keep, of: place.lag) { scores[$0] > scores[$1] }
+  }
+
+  /// The score of every token of `partition`, f32 `[lag]`.
+  public func scores(partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace) -> [Float] {
+    precondition(partition.reduce(0) { $0 + $1.count } == place.lag, "the partition's rows are its lag")
+    precondition((1...Int(LAGOON_MAX_HEAD_DIM)).contains(place.headDim))
+    var scores = [Float](repeating: 0, count: place.lag)
+    addScores(of: \.keys, weight: 1, partition, reference, place, to: &scores)
+    addScores(of: \.values, weight: valueWeight, partition, reference, place, to: &scores)
+    return scores
+  }
+
+  private func addScores(
+    of rows: (RowBlock) -> UnsafeRawPointer, weight: Float, _ partition: [RowBlock], _ reference: [RowBlock],
+    _ place: PartitionPlace, to scores: inout [Float]
+  ) {
+    let type = place.elementType.rawValue
+    var minimum = [Float](repeating: .infinity, count: place.headDim)
+    var maximum = [Float](repeating: -.infinity, count: place.headDim)
+    for block in reference {
+      lagoon_channel_range(rows(block), type, block.count, place.headDim, &minimum, &maximum)
+    }
+    var deviations = [Float](repeating: 0, count: place.lag)
+    deviations.withUnsafeMutableBufferPointer { deviations in
+      // Blocks fill the buffer one behind the other; `scores` checked that they add up to its length.
+      guard var next = deviations.baseAddress else { return }
+      for block in partition {
+        lagoon_normalised_std(rows(block), type, block.count, place.headDim, minimum, maximum, next)
+        next += block.count
+      }
+    }
+    lagoon_add_softmax(&deviations, place.lag, weight, &scores)
+  }
+}

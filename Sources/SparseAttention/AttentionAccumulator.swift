@@ -1,0 +1,185 @@
+import Kernels
+import LagKV
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Attention of some queries over keys and values that come in pieces: the running maximum, sum and weighted
+/// values per query and head, in f32.
+///
+/// Rows are packed per KV head, `[kvHeads][query][group][headDim]`, so that the query heads of one KV head share
+/// every load of a key. The result depends on the queries, the blocks and their order, and on nothing else: not
+/// on the number of threads, and a query's bits not on the other queries of the call.
+public struct AttentionAccumulator: ~Copyable {
+  public let shape: AttentionShape
+  /// Queries per head.
+  public let tokens: Int
+  /// The position of the first query; they follow each other.
+  public let firstQueryPosition: Int
+
+  /// Owned, 64-byte aligned; the layout is in ``init(shape:queries:firstQueryPosition:)``.
+  private let storage: UnsafeMutablePointer<Float>
+  /// Owned; one kernel's scratch per participant, made by the first ``add(_:pool:)``.
+  private var scratch: UnsafeMutablePointer<Float>?
+  private var scratchSlots = 0
+
+  private var rowsPerHead: Int { tokens * shape.group }
+  private var padded: Int { lagoon_padded_dim(shape.headDim) }
+
+  /// Converts the queries to f32 and multiplies them by the scale, once.
+  /// - Parameter queries: `[tokens, queryHeads, headDim]`, finite.
+  public init(shape: AttentionShape, queries: TensorView, firstQueryPosition: Int) {
+    precondition(queries.heads == shape.queryHeads && queries.headDim == shape.headDim)
+    self.shape = shape
+    self.tokens = queries.tokens
+    self.firstQueryPosition = firstQueryPosition
+
+    // queries [kvHeads, rowsPerHead, padded], weighted (the same), maximum [kvHeads, rowsPerHead], sum (the same).
+    let rows = queries.heads * queries.tokens
+    let elements = rows * lagoon_padded_dim(shape.headDim)
+    storage = Self.allocate(floats: 2 * elements + 2 * rows)
+    storage.initialize(repeating: 0, count: 2 * elements + 2 * rows)
+    (storage + 2 * elements).update(repeating: -.infinity, count: rows)
+    pack(queries)
+  }
+
+  deinit {
+    // Both came from `allocate` and nothing else holds them: kernels keep no pointer.
+    storage.deallocate()
+    scratch?.deallocate()
+  }
+
+  private static func allocate(floats: Int) -> UnsafeMutablePointer<Float> {
+    UnsafeMutableRawPointer.allocate(byteCount: max(1, floats) * 4, alignment: 64)
+      .bindMemory(to: Float.self, capacity: max(1, floats))
+  }
+
+  private func pack(_ queries: TensorView) {
+    for head in 0..<shape.queryHeads {
+      let (kvHead, member) = head.quotientAndRemainder(dividingBy: shape.group)
+      for token in 0..<tokens {
+        let row = storage + (kvHead * rowsPerHead + token * shape.group + member) * padded
+        lagoon_convert(
+          queries.row(token: token, head: head), queries.elementType.rawValue, row, UInt8(LAGOON_F32),
+          shape.headDim)
+        for c in 0..<shape.headDim { row[c] *= shape.scale }
+      }
+    }
+  }
+
+  /// Query rows per work item: enough to use a converted tile of keys often, few enough to spread.
+  private static let rowsPerTile = 64
+  /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
+  private static let inlineWork = 1 << 21
+
+  /// Attends to the rows of `blocks`, in that order. Blocks may hold any of the KV heads, in any element type;
+  /// order and partition change the result by rounding only.
+  /// - Parameter pool: nil runs everything on this thread without a permit.
+  public mutating func add(_ blocks: [KeyValueBlock], pool: WorkerPool?) {
+    var keyRows = 0
+    for block in blocks {
+      precondition(block.heads.lowerBound >= 0 && block.heads.upperBound <= shape.kvHeads && block.rows >= 0)
+      keyRows += block.rows * block.heads.count
+    }
+    if keyRows == 0 || tokens == 0 { return }
+    let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
+    let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
+    let items = tiles * shape.kvHeads
+    let work = keyRows * rowsPerHead * shape.headDim
+    let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
+    let pass = AttentionPass(
+      shape: shape, blocks: blocks, storage: storage, rowsPerHead: rowsPerHead, padded: padded,
+      tokensPerTile: tokensPerTile, tiles: tiles, firstQueryPosition: firstQueryPosition,
+      scratch: scratch(slots: parallel ? pool?.threads ?? 1 : 1),
+      scratchStride: Self.scratchStride(headDim: shape.headDim))
+    if let pool, parallel {
+      pool.run(items) { item, participant in pass.run(item: item, participant: participant) }
+    } else if let pool {
+      pool.runInline { for item in 0..<items { pass.run(item: item, participant: 0) } }
+    } else {
+      for item in 0..<items { pass.run(item: item, participant: 0) }
+    }
+  }
+
+  /// Floats, a multiple of 16: scratch of different threads shares no cache line.
+  private static func scratchStride(headDim: Int) -> Int {
+    (lagoon_attention_scratch(headDim) + 15) / 16 * 16
+  }
+
+  private mutating func scratch(slots: Int) -> UnsafeMutablePointer<Float> {
+    if let scratch, slots <= scratchSlots { return scratch }
+    scratch?.deallocate()
+    let made = Self.allocate(floats: slots * Self.scratchStride(headDim: shape.headDim))
+    scratch = made
+    scratchSlots = slots
+    return made
+  }
+
+  /// Writes the attention over everything added so far; more can be added after.
+  /// - Parameters:
+  ///   - out: f32 `[tokens, queryHeads, headDim]`, 0 for a query that saw no row.
+  ///   - logSumExp: f32 `[tokens, queryHeads]`, -infinity for a query that saw no row.
+  public func finish(out: MutableTensorView, logSumExp: LogSumExpView) {
+    precondition(out.tokens == tokens && out.heads == shape.queryHeads && out.headDim == shape.headDim)
+    precondition(logSumExp.tokens == tokens && logSumExp.heads == shape.queryHeads)
+    let rows = shape.queryHeads * tokens
+    let weighted = storage + rows * padded
+    let maximum = weighted + rows * padded
+    let sum = maximum + rows
+    for head in 0..<shape.queryHeads {
+      let (kvHead, member) = head.quotientAndRemainder(dividingBy: shape.group)
+      for token in 0..<tokens {
+        let row = kvHead * rowsPerHead + token * shape.group + member
+        let to = out.row(token: token, head: head)
+        let values = weighted + row * padded
+        let inverse = sum[row] > 0 ? 1 / sum[row] : 0
+        for c in 0..<shape.headDim {
+          to.storeBytes(of: values[c] * inverse, toByteOffset: 4 * c, as: Float.self)  // any alignment
+        }
+        logSumExp[token, head] =
+          sum[row] > 0 ? Float(Double(maximum[row]) + log(Double(sum[row]))) : -.infinity
+      }
+    }
+  }
+}
+
+/// One `add`, cut into work items of one KV head and one tile of queries.
+///
+/// Sendable by `@unchecked`: items touch disjoint rows of `storage`, each participant its own scratch, blocks are
+/// read only, and `add` holds all of it until every item is done.
+private struct AttentionPass: @unchecked Sendable {
+  let shape: AttentionShape
+  let blocks: [KeyValueBlock]
+  let storage: UnsafeMutablePointer<Float>
+  let rowsPerHead: Int
+  let padded: Int
+  let tokensPerTile: Int
+  let tiles: Int
+  let firstQueryPosition: Int
+  let scratch: UnsafeMutablePointer<Float>
+  let scratchStride: Int
+
+  func run(item: Int, participant: Int) {
+    let (kvHead, tile) = item.quotientAndRemainder(dividingBy: tiles)
+    let firstToken = tile * tokensPerTile
+    let firstRow = kvHead * rowsPerHead + firstToken * shape.group
+    let count = min(tokensPerTile * shape.group, rowsPerHead - firstToken * shape.group)
+    let total = shape.kvHeads * rowsPerHead
+    let maximum = storage + 2 * total * padded
+    var rows = lagoon_query_rows(
+      queries: storage + firstRow * padded, weighted: storage + (total + firstRow) * padded,
+      maximum: maximum + firstRow, sum: maximum + total + firstRow, rows: count, group: shape.group,
+      headDim: shape.headDim, firstPosition: Int64(firstQueryPosition + firstToken))
+    let lastPosition = firstQueryPosition + firstToken + count / shape.group - 1
+    for block in blocks where block.heads.contains(kvHead) && block.rows > 0 {
+      if let first = block.firstPosition, first > lastPosition { continue }
+      let offset = (kvHead - block.heads.lowerBound) * block.headStrideBytes
+      lagoon_attend(
+        &rows, block.keys + offset, block.values + offset, block.elementType.rawValue, block.rows,
+        block.firstPosition.map(Int64.init) ?? .min, scratch + participant * scratchStride)
+    }
+  }
+}

@@ -1,0 +1,186 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// What the helpers and callers of a ``WorkerPool`` share.
+///
+/// Sendable by `@unchecked`: every stored variable is read and written with `mutex` held; the pointers are set
+/// once and live until `deinit`, which runs after the last helper, each of which holds a reference, has ended.
+final class PoolState: @unchecked Sendable {
+  typealias Body = @Sendable (_ item: Int, _ participant: Int) -> Void
+
+  /// A call's work. Lives on the caller's stack until no helper works on it any more.
+  private struct Job {
+    let items: Int
+    let body: Body
+    var nextItem = 0
+    var helpers = 0
+  }
+
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  /// For helpers: a job has items to claim and a permit is free, or the pool closes.
+  private let work = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  /// For callers: a permit is free.
+  private let permitFree = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  /// For callers: a job's last helper has left it.
+  private let jobLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  private var permits: Int
+  private var waitingForPermit = 0
+  /// Jobs with unclaimed items, oldest first.
+  private var jobs: [UnsafeMutablePointer<Job>] = []
+  private var helpers: [pthread_t] = []
+  private var startedHelpers = 0
+  private var closed = false
+
+  static var onlineCores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+  init(permits: Int) {
+    self.permits = permits
+    pthread_mutex_init(mutex, nil)
+    for condition in [work, permitFree, jobLeft] { pthread_cond_init(condition, nil) }
+    jobs.reserveCapacity(64)
+  }
+
+  deinit {
+    for condition in [work, permitFree, jobLeft] {
+      pthread_cond_destroy(condition)
+      condition.deallocate()
+    }
+    pthread_mutex_destroy(mutex)
+    mutex.deallocate()
+  }
+
+  func startHelpers(_ count: Int) {
+    lock()
+    defer { unlock() }
+    for _ in 0..<count {
+      // The new thread owns this reference and gives it back when it ends.
+      let reference = Unmanaged.passRetained(self)
+      #if canImport(Glibc)
+        var thread = pthread_t()
+      #else
+        var thread: pthread_t?
+      #endif
+      let failure = pthread_create(&thread, nil, helperMain, reference.toOpaque())
+      if failure != 0 {
+        reference.release()
+        return
+      }
+      #if canImport(Glibc)
+        helpers.append(thread)
+      #else
+        if let thread { helpers.append(thread) }
+      #endif
+    }
+  }
+
+  func run(_ items: Int, _ body: Body) {
+    // The closure does not escape: helpers use it only inside `claimItems`, and the job waits for them below.
+    withoutActuallyEscaping(body) { body in
+      var job = Job(items: items, body: body)
+      withUnsafeMutablePointer(to: &job) { job in
+        lock()
+        if items > 1 && !closed && !helpers.isEmpty {
+          jobs.append(job)
+          for _ in 0..<min(items - 1, helpers.count) { pthread_cond_signal(work) }
+        }
+        waitForPermit()
+        claimItems(of: job, participant: 0)
+        returnPermit()
+        while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
+        unlock()
+      }
+    }
+  }
+
+  /// A helper's life. `participant` is its own among those of any one job.
+  fileprivate func help() {
+    lock()
+    startedHelpers += 1
+    let participant = startedHelpers
+    while true {
+      while !closed && (jobs.isEmpty || permits == 0) { pthread_cond_wait(work, mutex) }
+      if closed { break }
+      let job = jobs[0]
+      permits -= 1
+      job.pointee.helpers += 1
+      claimItems(of: job, participant: participant)
+      job.pointee.helpers -= 1
+      // Once the mutex is free and its helpers are 0, the job may be gone: it is not touched again.
+      if job.pointee.helpers == 0 { pthread_cond_broadcast(jobLeft) }
+      returnPermit()
+    }
+    unlock()
+  }
+
+  /// Takes items until none is left. Enters and leaves with the mutex held, and a permit.
+  @inline(never)  // so that this thread's references to the body are gone when it returns
+  private func claimItems(of job: UnsafeMutablePointer<Job>, participant: Int) {
+    while job.pointee.nextItem < job.pointee.items {
+      let item = job.pointee.nextItem
+      job.pointee.nextItem += 1
+      if job.pointee.nextItem == job.pointee.items { jobs.removeAll { $0 == job } }
+      unlock()
+      job.pointee.body(item, participant)
+      lock()
+    }
+  }
+
+  func takePermit() {
+    lock()
+    waitForPermit()
+    unlock()
+  }
+
+  func givePermit() {
+    lock()
+    returnPermit()
+    unlock()
+  }
+
+  private func waitForPermit() {
+    waitingForPermit += 1
+    while permits == 0 { pthread_cond_wait(permitFree, mutex) }
+    waitingForPermit -= 1
+    permits -= 1
+  }
+
+  private func returnPermit() {
+    permits += 1
+    if waitingForPermit > 0 { pthread_cond_signal(permitFree) }
+    if !jobs.isEmpty { pthread_cond_signal(work) }
+  }
+
+  func close() {
+    lock()
+    closed = true
+    let ending = helpers
+    helpers = []
+    pthread_cond_broadcast(work)
+    unlock()
+    for thread in ending { pthread_join(thread, nil) }
+  }
+
+  private func lock() { pthread_mutex_lock(mutex) }
+  private func unlock() { pthread_mutex_unlock(mutex) }
+}
+
+#if canImport(Glibc)
+  private func helperMain(_ state: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    serve(state)
+  }
+#else
+  private func helperMain(_ state: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    serve(state)
+  }
+#endif
+
+/// Balances the retain of `startHelpers`.
+private func serve(_ state: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let state else { return nil }
+  Unmanaged<PoolState>.fromOpaque(state).takeRetainedValue().help()
+  return nil
+}
