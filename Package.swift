@@ -73,6 +73,7 @@ let package = Package(
     room("Safetensors", ["CPosix"]),
     room("Transformer", ["Safetensors", "Kernels", "COneDNN"]),
     room("ToolSupport", ["LagoonClient", "CPosix"]),
+    room("Inspection", ["CPNG"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -80,7 +81,7 @@ let package = Package(
         "LagoonDaemon", "KVStore", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "ToolSupport", "CPNG"]),
+    tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "LagKV", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
       ["Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
@@ -95,6 +96,7 @@ let package = Package(
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
+    tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "Transformer", "Safetensors"]),
   ],
   cxxLanguageStandard: .cxx17

@@ -1,0 +1,35 @@
+import ArgumentParser
+import Inspection
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List the sessions.",
+    discussion: """
+      EXAMPLES
+        lagoon list
+        lagoon list --store /var/lib/lagoon --json
+      """)
+
+  @OptionGroup var source: SourceOptions
+  @Flag(help: "Print JSON.") var json = false
+
+  func run() throws {
+    let sessions = try source.open().sessions()
+    if json { return try Terminal.print(json: sessions) }
+    guard !sessions.isEmpty else { return print("no sessions") }
+    var table = TextTable([
+      ("SESSION", .left), ("TOKENS", .right), ("STORED", .right), ("LAYERS", .right), ("KV HEADS", .right),
+      ("HEAD DIM", .right), ("TYPE", .left), ("POLICY", .left), ("CODEC", .left), ("LAST COMMIT", .left),
+      ("", .left),
+    ])
+    for session in sessions {
+      table.add([
+        session.name, Numbers.grouped(session.tokens), Numbers.bytes(session.storedBytes),
+        "\(session.layers)", "\(session.kvHeads)", "\(session.headDim)", session.elementType,
+        session.policyLine, session.codec + (session.archive ? "+archive" : ""),
+        Numbers.moment(unixSeconds: session.committedUnixSeconds), session.hasWriter ? "being written" : "",
+      ])
+    }
+    print(table.text, terminator: "")
+  }
+}
