@@ -11,8 +11,8 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 /// A library of the project: one folder in `Sources`.
-func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func room(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 /// An executable: parses, composes, runs.
@@ -62,7 +62,8 @@ let package = Package(
     room("KVStore", ["SparseAttention", "LagKV", "Kernels", "CLMDB", "CZstd", "CXXHash", "CPosix"]),
     room(
       "LagoonProtocol",
-      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["lagoon.proto", "generate.sh"]),
     room("LagoonClient", ["LagoonProtocol", "LagKV", "CPosix"]),
     room(
       "LagoonDaemon",
@@ -87,7 +88,10 @@ let package = Package(
       ["Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
-      ["LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport"]),
+      [
+        "LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport", "CLMDB",
+        "CPosix",
+      ]),
 
     tests("KernelsTests", ["Kernels"]),
     tests("LagKVTests", ["LagKV", "Kernels", "Safetensors"]),
