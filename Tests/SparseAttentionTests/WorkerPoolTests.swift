@@ -74,7 +74,7 @@ import Testing
         done.add(1)
       }
     }
-    callers.forEach { $0.start() }
+    for caller in callers { caller.start() }
     let expected = 6 * 10 * 9 + 6 * 10 + 12
     let deadline = Date(timeIntervalSinceNow: 30)
     while done.now < expected && Date() < deadline { usleep(1000) }
