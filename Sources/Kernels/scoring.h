@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+
+#include "elements.h"
 
 #pragma clang fp contract(off)
 
@@ -50,5 +53,21 @@ constexpr float kExp3 = 0.166666671634f;
 constexpr float kExp4 = 0.0416664853692f;
 constexpr float kExp5 = 0.00833336077630f;
 constexpr float kExp6 = 0.00139304355252f;
+
+// Defined operation by operation; the vectors of scoring.cc do the same.
+inline float Exponential(float x) {
+  if (x < kExpLowest) return 0.0f;
+  const float n = (x * kExpInverseLog2 + kExpRound) - kExpRound;
+  const float r = (x - n * kExpLog2High) - n * kExpLog2Low;
+  float p = kExp6;
+  p = p * r + kExp5;
+  p = p * r + kExp4;
+  p = p * r + kExp3;
+  p = p * r + kExp2;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const int32_t exponent = static_cast<int32_t>(n) + 127;
+  return p * FloatFromBits(static_cast<uint32_t>(exponent) << 23);
+}
 
 }  // namespace lagoon

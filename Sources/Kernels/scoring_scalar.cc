@@ -1,28 +1,11 @@
 // Scalar twins of scoring.cc: the defined summation written out. Same bits as every SIMD target.
 #include "scoring.h"
 
-#include "elements.h"
-
 #pragma clang fp contract(off)
 
 using namespace lagoon;
 
 namespace {
-
-float Exponential(float x) {
-  if (x < kExpLowest) return 0.0f;
-  const float n = (x * kExpInverseLog2 + kExpRound) - kExpRound;
-  const float r = (x - n * kExpLog2High) - n * kExpLog2Low;
-  float p = kExp6;
-  p = p * r + kExp5;
-  p = p * r + kExp4;
-  p = p * r + kExp3;
-  p = p * r + kExp2;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const int32_t exponent = static_cast<int32_t>(n) + 127;
-  return p * FloatFromBits(static_cast<uint32_t>(exponent) << 23);
-}
 
 float Sum(const float *terms, size_t count) {
   float lanes[kLanes] = {};
