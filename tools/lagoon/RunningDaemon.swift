@@ -6,9 +6,14 @@ struct RunningDaemon: SessionSource {
   private let connection: LagoonConnection
 
   init(socketPath: String) throws {
+    connection = try Self.connect(socketPath)
+  }
+
+  private static func connect(_ socketPath: String) throws -> LagoonConnection {
     do {
-      connection = try LagoonConnection(socketPath: socketPath, clientName: "lagoon")
-    } catch  where error.code == .cannotConnect {
+      return try LagoonConnection(socketPath: socketPath, clientName: "lagoon")
+    } catch {
+      guard error.code == .cannotConnect else { throw Failure(error.message) }
       throw Failure(
         """
         \(error.message)
@@ -48,25 +53,18 @@ struct RunningDaemon: SessionSource {
   }
 
   func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView {
-    try words {
-      // The daemon answers once it is done; asked session by session, it tells on the way.
-      let names = try name.map { [$0] } ?? connection.listSessions().map(\.name)
-      var whole = VerificationView(records: 0, bytes: 0, damage: [])
-      for (index, name) in names.enumerated() {
-        progress(index, names.count)
-        let part: VerificationSummary
-        do {
-          part = try connection.verify(name)
-        } catch let error as LagoonError where error.code == .notFound && names.count > 1 {
-          continue  // deleted meanwhile
-        }
-        whole.records += part.records
-        whole.bytes += part.bytes
-        whole.damage += part.damage.map { DamageView($0, session: name) }
-      }
-      progress(names.count, names.count)
-      return whole
+    // The daemon answers once it is done; asked session by session, it tells on the way.
+    let names = try name.map { [$0] } ?? sessions().map(\.name)
+    var whole = VerificationView(records: 0, bytes: 0, damage: [])
+    for (index, name) in names.enumerated() {
+      progress(index, names.count)
+      let part = try words { try connection.verify(name) }
+      whole.records += part.records
+      whole.bytes += part.bytes
+      whole.damage += part.damage.map { DamageView($0, session: name) }
     }
+    progress(names.count, names.count)
+    return whole
   }
 
   func delete(_ name: String) throws { try words { try connection.deleteSession(name) } }

@@ -8,16 +8,19 @@ struct StoppedStore: SessionSource {
 
   init(path: String) throws {
     self.path = path
+    store = try Self.open(path)
+  }
+
+  private static func open(_ path: String) throws -> KVStore {
     do {
-      store = try KVStore.openReadOnly(path: path)
-    } catch  where error.code == .locked {
+      return try KVStore.openReadOnly(path: path)
+    } catch {
+      guard error.code == .locked else { throw Failure(error.message) }
       throw Failure(
         """
         The store \(path) is in use by a daemon.
         Ask the daemon (leave --store out, name its socket with --socket), or stop it first.
         """)
-    } catch {
-      throw Failure(error.message)
     }
   }
 
