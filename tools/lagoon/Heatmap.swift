@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inspection
+import ToolSupport
 
 struct Heatmap: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -62,7 +63,7 @@ struct Heatmap: ParsableCommand {
     case .all: indices = Array(0..<session.layers)
     case .one(let layer):
       guard layer < session.layers else {
-        throw Failure(
+        throw ToolError(
           "Session \(session.name) has layers 0 to \(session.layers - 1); there is no layer \(layer).")
       }
       indices = [layer]

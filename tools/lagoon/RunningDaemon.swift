@@ -1,5 +1,6 @@
 import Inspection
 import LagoonClient
+import ToolSupport
 
 /// Sessions as a running daemon shows them.
 struct RunningDaemon: SessionSource {
@@ -13,8 +14,8 @@ struct RunningDaemon: SessionSource {
     do {
       return try LagoonConnection(socketPath: socketPath, clientName: "lagoon")
     } catch {
-      guard error.code == .cannotConnect else { throw Failure(error.message) }
-      throw Failure(
+      guard error.code == .cannotConnect else { throw ToolError(error.message) }
+      throw ToolError(
         """
         \(error.message)
         Start the daemon with `lagoond`, name its socket with --socket, or read a stopped daemon's store with \
@@ -52,18 +53,18 @@ struct RunningDaemon: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView {
+  func verify(_ name: String?, progress: (String, Int, Int) -> Void) throws -> VerificationView {
     // The daemon answers once it is done; asked session by session, it tells on the way.
     let names = try name.map { [$0] } ?? sessions().map(\.name)
     var whole = VerificationView(records: 0, bytes: 0, damage: [])
     for (index, name) in names.enumerated() {
-      progress(index, names.count)
+      progress("sessions", index, names.count)
       let part = try words { try connection.verify(name) }
       whole.records += part.records
       whole.bytes += part.bytes
       whole.damage += part.damage.map { DamageView($0, session: name) }
     }
-    progress(names.count, names.count)
+    progress("sessions", names.count, names.count)
     return whole
   }
 
@@ -88,7 +89,7 @@ struct RunningDaemon: SessionSource {
 
   /// The daemon's messages say what and where; the codes and request numbers belong to its log.
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as LagoonError { throw Failure(error.message) }
+    do { return try body() } catch let error as LagoonError { throw ToolError(error.message) }
   }
 }
 

@@ -8,14 +8,8 @@ protocol SessionSource {
   /// Positions of the rows that every head of a layer keeps, and what of them is the window.
   func keptRows(session: String, layer: Int, ifTokens: Int) throws -> (layer: HeatMap.Layer, window: Int)
   /// Checks every record of one session, or of all.
-  /// - Parameter progress: told how much is done: parts, and parts in all.
-  func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView
+  /// - Parameter progress: told the unit of progress, how many are done, and how many there are.
+  func verify(_ name: String?, progress: (String, Int, Int) -> Void) throws -> VerificationView
   func delete(_ name: String) throws
   func statistics() throws -> StoreView
-}
-
-/// A failure in words for the person who typed the command.
-struct Failure: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }

@@ -1,5 +1,6 @@
 import Inspection
 import KVStore
+import ToolSupport
 
 /// Sessions of a store that no daemon serves, read only.
 struct StoppedStore: SessionSource {
@@ -15,8 +16,8 @@ struct StoppedStore: SessionSource {
     do {
       return try KVStore.openReadOnly(path: path)
     } catch {
-      guard error.code == .locked else { throw Failure(error.message) }
-      throw Failure(
+      guard error.code == .locked else { throw ToolError(error.message) }
+      throw ToolError(
         """
         The store \(path) is in use by a daemon.
         Ask the daemon (leave --store out, name its socket with --socket), or stop it first.
@@ -62,7 +63,7 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView {
+  func verify(_ name: String?, progress: (String, Int, Int) -> Void) throws -> VerificationView {
     try words {
       let report = try store.verify(name, progress: progress)
       return VerificationView(
@@ -71,7 +72,7 @@ struct StoppedStore: SessionSource {
   }
 
   func delete(_ name: String) throws {
-    throw Failure(
+    throw ToolError(
       "A stopped store is only read. Start `lagoond --store \(path)` and delete the session through it.")
   }
 
@@ -84,7 +85,7 @@ struct StoppedStore: SessionSource {
   }
 
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as StoreError { throw Failure(error.message) }
+    do { return try body() } catch let error as StoreError { throw ToolError(error.message) }
   }
 }
 
