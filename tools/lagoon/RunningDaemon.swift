@@ -53,19 +53,16 @@ struct RunningDaemon: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (String, Int, Int) -> Void) throws -> VerificationView {
-    // The daemon answers once it is done; asked session by session, it tells on the way.
-    let names = try name.map { [$0] } ?? sessions().map(\.name)
-    var whole = VerificationView(records: 0, bytes: 0, damage: [])
-    for (index, name) in names.enumerated() {
-      progress("sessions", index, names.count)
-      let part = try words { try connection.verify(name) }
-      whole.records += part.records
-      whole.bytes += part.bytes
-      whole.damage += part.damage.map { DamageView($0, session: name) }
+  func verify(_ name: String?, progress: @escaping (Int, Int) -> Void) throws -> VerificationView {
+    try words {
+      // The daemon answers when it is done, and tells nothing on the way.
+      progress(
+        0, try name.map { try connection.describe($0).info.storedBytes } ?? connection.stats().liveBytes)
+      let report = try connection.verify(name)
+      return VerificationView(
+        records: report.records, bytes: report.bytes,
+        damage: report.damage.map { DamageView($0, session: $0.session ?? name) })
     }
-    progress("sessions", names.count, names.count)
-    return whole
   }
 
   func delete(_ name: String) throws { try words { try connection.deleteSession(name) } }
@@ -89,7 +86,9 @@ struct RunningDaemon: SessionSource {
 
   /// The daemon's messages say what and where; the codes and request numbers belong to its log.
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as LagoonError { throw ToolError(error.message) }
+    do { return try body() } catch let error as LagoonError {
+      throw sentence(error.message, session: error.session, layer: error.layer)
+    }
   }
 }
 
@@ -110,7 +109,7 @@ extension SessionView {
 }
 
 extension DamageView {
-  init(_ error: LagoonError, session: String) {
+  init(_ error: LagoonError, session: String?) {
     self.init(
       code: error.code.rawValue, message: error.message, session: error.session ?? session,
       layer: error.layer,

@@ -63,9 +63,10 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (String, Int, Int) -> Void) throws -> VerificationView {
+  func verify(_ name: String?, progress: @escaping (Int, Int) -> Void) throws -> VerificationView {
     try words {
-      let report = try store.verify(name, progress: progress)
+      let all = try name.map { try store.describe($0).0.storedBytes } ?? store.statistics.liveBytes
+      let report = try store.verify(name) { _, bytes in progress(bytes, all) }
       return VerificationView(
         records: report.records, bytes: report.bytes, damage: report.damage.map(DamageView.init))
     }
@@ -85,7 +86,9 @@ struct StoppedStore: SessionSource {
   }
 
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as StoreError { throw ToolError(error.message) }
+    do { return try body() } catch let error as StoreError {
+      throw sentence(error.message, session: error.session, layer: error.layer)
+    }
   }
 }
 

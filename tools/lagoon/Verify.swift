@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Inspection
 import ToolSupport
 
@@ -21,8 +22,11 @@ struct Verify: ParsableCommand {
   func run() throws {
     let source = try source.open()
     var line: ProgressLine?
-    let report = try source.verify(session) { unit, done, all in
-      if line == nil { line = ProgressLine(total: all, unit: unit) }
+    let report = try source.verify(session) { done, all in
+      if line == nil {
+        if isatty(STDERR_FILENO) == 1 { Output.note("checking \(Units.bytes(all))") }
+        line = ProgressLine(total: all, unit: "bytes")
+      }
       line?.update(done)
     }
     line?.finish()
