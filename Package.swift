@@ -74,6 +74,7 @@ let package = Package(
     room("Safetensors", ["CPosix"]),
     room("Transformer", ["Safetensors", "Kernels", "COneDNN"]),
     room("ToolSupport", ["LagoonClient", "CPosix"]),
+    room("LanguageModel", ["Transformer", "LagoonClient"]),
     room("Inspection", ["CPNG"]),
 
     tool(
@@ -85,7 +86,10 @@ let package = Package(
     tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "LagKV", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
-      ["Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
+      ["LanguageModel", "Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
+    tool(
+      "lagoon-demo", path: "tools/lagoon-demo",
+      ["LanguageModel", "Transformer", "LagoonClient", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [

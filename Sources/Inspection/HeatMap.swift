@@ -43,6 +43,8 @@ public struct HeatMap: Sendable {
     public var shown: Range<Int>?
     /// The fraction that the brightest colour stands for; `nil`: chosen so that the cells use the whole ramp.
     public var scaleTop: Double?
+    /// Positions to point at from below, e.g. where something was planted.
+    public var marks: [Int] = []
     public init() {}
   }
 
@@ -73,8 +75,9 @@ public struct HeatMap: Sendable {
     var canvas = Canvas(width: frame.width, height: frame.height)
     frame.drawTitle(on: &canvas)
     frame.drawBands(grids, scaleTop: top, on: &canvas)
-    frame.drawMarks(on: &canvas)
+    frame.drawBrackets(on: &canvas)
     frame.drawAxis(on: &canvas)
+    frame.drawMarks(options.marks, on: &canvas)
     frame.drawLegend(scaleTop: top, on: &canvas)
     return canvas
   }

@@ -145,7 +145,7 @@ extension HeatMapFrame {
   }
 
   /// Brackets over the sinks and the window, and a line through all bands where the window begins.
-  func drawMarks(on canvas: inout Canvas) {
+  func drawBrackets(on canvas: inout Canvas) {
     let bracketY = plotTop - 10
     func bracket(from left: Int, to right: Int) {
       canvas.fill(x: left, y: bracketY, width: max(2, right - left), height: 2, Self.mark)
@@ -175,9 +175,19 @@ extension HeatMapFrame {
     canvas.draw(text, x: max(sinksEnd, right - textWidth), y: textY, Self.mark)
   }
 
+  /// Small triangles below the bands that point at positions.
+  func drawMarks(_ marks: [Int], on canvas: inout Canvas) {
+    for position in marks where layout.positions.contains(position) {
+      for line in 0..<5 {
+        canvas.fill(
+          x: x(of: position) - line, y: bandsBottom + 1 + line, width: 2 * line + 1, height: 1, Self.mark)
+      }
+    }
+  }
+
   func drawAxis(on canvas: inout Canvas) {
     let positions = layout.positions
-    let y = bandsBottom + 6
+    let y = bandsBottom + 7
     canvas.fill(x: plotLeft, y: y, width: plotWidth, height: 1, Self.ink)
     if !positions.isEmpty {
       let widest = BitmapFont.width(of: Numbers.grouped(positions.upperBound), scale: Self.scale) + 30

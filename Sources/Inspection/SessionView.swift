@@ -31,6 +31,22 @@ public struct SessionView: Sendable, Equatable, Codable {
   /// Of the last commit; 0 before the first.
   public var committedUnixSeconds: Int
 
+  enum CodingKeys: String, CodingKey {
+    case name, layers, policy, sinks, lag, ratio, seed, archive, codec, tokens, generation
+    case kvHeads = "kv_heads"
+    case headDim = "head_dim"
+    case elementType = "element_type"
+    case elementBytes = "element_bytes"
+    case valueWeight = "value_weight"
+    case exemptLayers = "exempt_layers"
+    case modelFingerprint = "model_fingerprint"
+    case tokenHash = "token_hash"
+    case storedBytes = "stored_bytes"
+    case hasWriter = "has_writer"
+    case createdUnixSeconds = "created_unix_seconds"
+    case committedUnixSeconds = "committed_unix_seconds"
+  }
+
   public init(
     name: String, layers: Int, kvHeads: Int, headDim: Int, elementType: String, elementBytes: Int,
     policy: String, sinks: Int, lag: Int, ratio: Double, valueWeight: Double, seed: UInt64,
@@ -99,6 +115,16 @@ public struct LayerView: Sendable, Equatable, Codable {
   public var rowRatio: Double?
   /// Bytes of all K and V, uncompressed, for every byte stored; `nil` when nothing is stored.
   public var byteRatio: Double?
+
+  enum CodingKeys: String, CodingKey {
+    case layer, tokens, codec
+    case keptRows = "kept_rows"
+    case windowRows = "window_rows"
+    case storedBytes = "stored_bytes"
+    case archiveBytes = "archive_bytes"
+    case rowRatio = "row_ratio"
+    case byteRatio = "byte_ratio"
+  }
 
   public init(
     layer: Int, tokens: Int, keptRows: Int, windowRows: Int, storedBytes: Int, archiveBytes: Int,

@@ -39,6 +39,15 @@ public struct StoreView: Sendable, Equatable, Codable {
   public var quarantinedRecords: Int
   public var daemon: DaemonView?
 
+  enum CodingKeys: String, CodingKey {
+    case sessions, daemon
+    case quotaBytes = "quota_bytes"
+    case liveBytes = "live_bytes"
+    case unreclaimedBytes = "unreclaimed_bytes"
+    case fileBytes = "file_bytes"
+    case quarantinedRecords = "quarantined_records"
+  }
+
   public init(
     sessions: Int, quotaBytes: Int?, liveBytes: Int, unreclaimedBytes: Int, fileBytes: Int,
     quarantinedRecords: Int, daemon: DaemonView? = nil
@@ -70,6 +79,20 @@ public struct DaemonView: Sendable, Equatable, Codable {
   public var stagedBytes: Int
   public var arenaBytes: Int
   public var residentAnonymousBytes: Int
+
+  enum CodingKeys: String, CodingKey {
+    case version, durability, connections, commits, requests
+    case uptimeSeconds = "uptime_seconds"
+    case commitGroups = "commit_groups"
+    case committedTokens = "committed_tokens"
+    case pagesWritten = "pages_written"
+    case attendCalls = "attend_calls"
+    case stepCalls = "step_calls"
+    case failedRequests = "failed_requests"
+    case stagedBytes = "staged_bytes"
+    case arenaBytes = "arena_bytes"
+    case residentAnonymousBytes = "resident_anonymous_bytes"
+  }
 
   public init(
     version: String, durability: String, uptimeSeconds: Int, connections: Int, commits: Int,

@@ -120,7 +120,13 @@ import Testing
     var options = HeatMap.Options()
     options.shown = 100..<200
     options.plotWidth = 400
-    #expect(try Self.map.draw(options).pixels != Self.map.draw().pixels)
+    let zoomed = try Self.map.draw(options)
+    #expect(try zoomed.pixels != Self.map.draw().pixels)
+    options.marks = [5, 150]  // the first lies outside
+    let marked = try Self.map.draw(options)
+    // A triangle of five lines, its tip on the pixel above the axis.
+    #expect(zip(zoomed.pixels, marked.pixels).count { $0 != $1 } <= 3 * 25)
+    #expect(marked.pixels != zoomed.pixels)
   }
 
   @Test func nothingToDrawIsAnError() {

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Foundation
+import ToolSupport
 
 struct Delete: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -27,18 +29,20 @@ struct Delete: ParsableCommand {
       // A stopped store refuses, and a missing session is reported, before anything is asked.
       for session in sessions { _ = try source.describe(session) }
       if self.source.store != nil { try source.delete(sessions[0]) }
-      guard Terminal.isInput else {
-        throw Failure("Nobody is at a terminal to be asked: pass --yes to delete.")
+      guard isatty(STDIN_FILENO) == 1 else {
+        throw ToolError("Nobody is at a terminal to be asked: pass --yes to delete.")
       }
       let names = sessions.joined(separator: ", ")
-      guard Terminal.confirm("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)?") else {
-        throw Failure("Nothing was deleted.")
+      FileHandle.standardError.write(
+        Data("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)? [y/N] ".utf8))
+      guard ["y", "yes"].contains(readLine()?.lowercased()) else {
+        throw ToolError("Nothing was deleted.")
       }
     }
     for session in sessions {
       try source.delete(session)
       if !json { print("deleted \(session)") }
     }
-    if json { try Terminal.print(json: ["deleted": sessions]) }
+    if json { try Output.json(["deleted": sessions]) }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inspection
+import ToolSupport
 
 struct Heatmap: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -44,6 +45,8 @@ struct Heatmap: ParsableCommand {
       "The share of kept tokens that the brightest colour stands for, 0 to 1 (default: from the data). Fix it "
         + "to compare pictures.", valueName: "share"))
   var scaleTop: Double?
+  @Option(help: ArgumentHelp("Point at this position; may be repeated.", valueName: "position"))
+  var mark: [Int] = []
   @OptionGroup var source: SourceOptions
 
   func validate() throws {
@@ -62,7 +65,7 @@ struct Heatmap: ParsableCommand {
     case .all: indices = Array(0..<session.layers)
     case .one(let layer):
       guard layer < session.layers else {
-        throw Failure(
+        throw ToolError(
           "Session \(session.name) has layers 0 to \(session.layers - 1); there is no layer \(layer).")
       }
       indices = [layer]
@@ -76,6 +79,7 @@ struct Heatmap: ParsableCommand {
     var options = HeatMap.Options()
     options.plotWidth = width
     options.scaleTop = scaleTop
+    options.marks = mark
     if from > 0 || to != nil { options.shown = from..<(to ?? max(session.tokens, from + 1)) }
     let picture = try map.draw(options)
     try picture.writePNG(to: output)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inspection
+import ToolSupport
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,21 +16,21 @@ struct List: ParsableCommand {
 
   func run() throws {
     let sessions = try source.open().sessions()
-    if json { return try Terminal.print(json: sessions) }
+    if json { return try Output.json(sessions) }
     guard !sessions.isEmpty else { return print("no sessions") }
-    var table = TextTable([
+    var table = Table([
       ("SESSION", .left), ("TOKENS", .right), ("STORED", .right), ("LAYERS", .right), ("KV HEADS", .right),
       ("HEAD DIM", .right), ("TYPE", .left), ("POLICY", .left), ("CODEC", .left), ("LAST COMMIT", .left),
       ("", .left),
     ])
     for session in sessions {
       table.add([
-        session.name, Numbers.grouped(session.tokens), Numbers.bytes(session.storedBytes),
+        session.name, Units.count(session.tokens), Units.bytes(session.storedBytes),
         "\(session.layers)", "\(session.kvHeads)", "\(session.headDim)", session.elementType,
         session.policyLine, session.codec + (session.archive ? "+archive" : ""),
-        Numbers.moment(unixSeconds: session.committedUnixSeconds), session.hasWriter ? "being written" : "",
+        moment(session.committedUnixSeconds), session.hasWriter ? "being written" : "",
       ])
     }
-    print(table.text, terminator: "")
+    try Output.write(table.text)
   }
 }

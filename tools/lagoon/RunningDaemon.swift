@@ -1,15 +1,21 @@
 import Inspection
 import LagoonClient
+import ToolSupport
 
 /// Sessions as a running daemon shows them.
 struct RunningDaemon: SessionSource {
   private let connection: LagoonConnection
 
   init(socketPath: String) throws {
+    connection = try Self.connect(socketPath)
+  }
+
+  private static func connect(_ socketPath: String) throws -> LagoonConnection {
     do {
-      connection = try LagoonConnection(socketPath: socketPath, clientName: "lagoon")
-    } catch  where error.code == .cannotConnect {
-      throw Failure(
+      return try LagoonConnection(socketPath: socketPath, clientName: "lagoon")
+    } catch {
+      guard error.code == .cannotConnect else { throw ToolError(error.message) }
+      throw ToolError(
         """
         \(error.message)
         Start the daemon with `lagoond`, name its socket with --socket, or read a stopped daemon's store with \
@@ -47,25 +53,15 @@ struct RunningDaemon: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView {
+  func verify(_ name: String?, progress: @escaping (Int, Int) -> Void) throws -> VerificationView {
     try words {
-      // The daemon answers once it is done; asked session by session, it tells on the way.
-      let names = try name.map { [$0] } ?? connection.listSessions().map(\.name)
-      var whole = VerificationView(records: 0, bytes: 0, damage: [])
-      for (index, name) in names.enumerated() {
-        progress(index, names.count)
-        let part: VerificationSummary
-        do {
-          part = try connection.verify(name)
-        } catch let error as LagoonError where error.code == .notFound && names.count > 1 {
-          continue  // deleted meanwhile
-        }
-        whole.records += part.records
-        whole.bytes += part.bytes
-        whole.damage += part.damage.map { DamageView($0, session: name) }
-      }
-      progress(names.count, names.count)
-      return whole
+      // The daemon answers when it is done, and tells nothing on the way.
+      progress(
+        0, try name.map { try connection.describe($0).info.storedBytes } ?? connection.stats().liveBytes)
+      let report = try connection.verify(name)
+      return VerificationView(
+        records: report.records, bytes: report.bytes,
+        damage: report.damage.map { DamageView($0, session: $0.session ?? name) })
     }
   }
 
@@ -90,7 +86,9 @@ struct RunningDaemon: SessionSource {
 
   /// The daemon's messages say what and where; the codes and request numbers belong to its log.
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as LagoonError { throw Failure(error.message) }
+    do { return try body() } catch let error as LagoonError {
+      throw sentence(error.message, session: error.session, layer: error.layer)
+    }
   }
 }
 
@@ -111,7 +109,7 @@ extension SessionView {
 }
 
 extension DamageView {
-  init(_ error: LagoonError, session: String) {
+  init(_ error: LagoonError, session: String?) {
     self.init(
       code: error.code.rawValue, message: error.message, session: error.session ?? session,
       layer: error.layer,

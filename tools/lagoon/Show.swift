@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inspection
+import ToolSupport
 
 struct Show: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -20,7 +21,7 @@ struct Show: ParsableCommand {
 
   func run() throws {
     let description = try source.open().describe(session)
-    if json { return try Terminal.print(json: description) }
+    if json { return try Output.json(description) }
     print(Self.text(description), terminator: "")
   }
 
@@ -30,7 +31,7 @@ struct Show: ParsableCommand {
     let ratio = session.storedBytes > 0 ? Double(whole) / Double(session.storedBytes) : nil
     var facts = [
       ("session", session.name),
-      ("tokens", Numbers.grouped(session.tokens)),
+      ("tokens", Units.count(session.tokens)),
       ("policy", session.policyLine),
       (
         "rows",
@@ -39,29 +40,29 @@ struct Show: ParsableCommand {
       ("codec", session.codec + (session.archive ? ", every partition also archived whole" : "")),
       (
         "stored",
-        Numbers.bytes(session.storedBytes)
-          + (ratio.map { " (all K and V uncompressed: \(Numbers.bytes(whole)), \(Numbers.factor($0)))" } ?? "")
+        Units.bytes(session.storedBytes)
+          + (ratio.map { " (all K and V uncompressed: \(Units.bytes(whole)), \(Numbers.factor($0)))" } ?? "")
       ),
       ("model", session.modelFingerprint.isEmpty ? "not checked" : session.modelFingerprint.prefix(12) + "…"),
       ("text hash", session.tokenHash),
-      ("created", Numbers.moment(unixSeconds: session.createdUnixSeconds)),
+      ("created", moment(session.createdUnixSeconds)),
       (
         "committed",
-        Numbers.moment(unixSeconds: session.committedUnixSeconds)
-          + " (\(Numbers.grouped(session.generation)) commits)"
+        moment(session.committedUnixSeconds)
+          + " (\(Units.count(session.generation)) commits)"
       ),
     ]
     if session.hasWriter { facts.append(("writer", "a client is writing")) }
     var text = facts.map { $0.0 + String(repeating: " ", count: 11 - $0.0.count) + $0.1 + "\n" }.joined()
-    var table = TextTable([
+    var table = Table([
       ("LAYER", .right), ("TOKENS", .right), ("KEPT", .right), ("WINDOW", .right), ("ROWS", .right),
       ("STORED", .right), ("ARCHIVE", .right), ("BYTES", .right), ("CODEC", .left),
     ])
     for layer in description.layers {
       table.add([
-        "\(layer.layer)", Numbers.grouped(layer.tokens), Numbers.grouped(layer.keptRows),
-        Numbers.grouped(layer.windowRows), Numbers.factor(layer.rowRatio), Numbers.bytes(layer.storedBytes),
-        layer.archiveBytes == 0 ? "-" : Numbers.bytes(layer.archiveBytes), Numbers.factor(layer.byteRatio),
+        "\(layer.layer)", Units.count(layer.tokens), Units.count(layer.keptRows),
+        Units.count(layer.windowRows), Numbers.factor(layer.rowRatio), Units.bytes(layer.storedBytes),
+        layer.archiveBytes == 0 ? "-" : Units.bytes(layer.archiveBytes), Numbers.factor(layer.byteRatio),
         layer.codec,
       ])
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inspection
+import ToolSupport
 
 struct Stats: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,32 +16,32 @@ struct Stats: ParsableCommand {
 
   func run() throws {
     let stats = try source.open().statistics()
-    if json { return try Terminal.print(json: stats) }
-    var table = TextTable([("STORE", .left), ("", .right)])
-    table.add(["sessions", Numbers.grouped(stats.sessions)])
-    table.add(["in use", Numbers.bytes(stats.liveBytes)])
-    table.add(["deleted, not yet reclaimed", Numbers.bytes(stats.unreclaimedBytes)])
-    table.add(["file", Numbers.bytes(stats.fileBytes)])
-    if let quota = stats.quotaBytes { table.add(["quota", Numbers.bytes(quota)]) }
-    table.add(["quarantined records", Numbers.grouped(stats.quarantinedRecords)])
-    print(table.text, terminator: "")
+    if json { return try Output.json(stats) }
+    var table = Table([("STORE", .left), ("", .right)])
+    table.add(["sessions", Units.count(stats.sessions)])
+    table.add(["in use", Units.bytes(stats.liveBytes)])
+    table.add(["deleted, not yet reclaimed", Units.bytes(stats.unreclaimedBytes)])
+    table.add(["file", Units.bytes(stats.fileBytes)])
+    if let quota = stats.quotaBytes { table.add(["quota", Units.bytes(quota)]) }
+    table.add(["quarantined records", Units.count(stats.quarantinedRecords)])
+    try Output.write(table.text)
     guard let daemon = stats.daemon else { return }
-    table = TextTable([("DAEMON", .left), ("", .right)])
+    table = Table([("DAEMON", .left), ("", .right)])
     table.add(["version", daemon.version])
     table.add(["durability", daemon.durability])
-    table.add(["up for", Numbers.duration(seconds: daemon.uptimeSeconds)])
-    table.add(["connections", Numbers.grouped(daemon.connections)])
-    table.add(["commits", Numbers.grouped(daemon.commits)])
-    table.add(["commit groups (transactions)", Numbers.grouped(daemon.commitGroups)])
-    table.add(["committed tokens", Numbers.grouped(daemon.committedTokens)])
-    table.add(["pages written (4 KiB)", Numbers.grouped(daemon.pagesWritten)])
-    table.add(["attend calls", Numbers.grouped(daemon.attendCalls)])
-    table.add(["step calls", Numbers.grouped(daemon.stepCalls)])
-    table.add(["requests", Numbers.grouped(daemon.requests)])
-    table.add(["failed requests", Numbers.grouped(daemon.failedRequests)])
-    table.add(["staged rows", Numbers.bytes(daemon.stagedBytes)])
-    table.add(["arenas", Numbers.bytes(daemon.arenaBytes)])
-    table.add(["resident, anonymous", Numbers.bytes(daemon.residentAnonymousBytes)])
-    print("\n" + table.text, terminator: "")
+    table.add(["up for", Units.seconds(Double(daemon.uptimeSeconds))])
+    table.add(["connections", Units.count(daemon.connections)])
+    table.add(["commits", Units.count(daemon.commits)])
+    table.add(["commit groups (transactions)", Units.count(daemon.commitGroups)])
+    table.add(["committed tokens", Units.count(daemon.committedTokens)])
+    table.add(["pages written (4 KiB)", Units.count(daemon.pagesWritten)])
+    table.add(["attend calls", Units.count(daemon.attendCalls)])
+    table.add(["step calls", Units.count(daemon.stepCalls)])
+    table.add(["requests", Units.count(daemon.requests)])
+    table.add(["failed requests", Units.count(daemon.failedRequests)])
+    table.add(["staged rows", Units.bytes(daemon.stagedBytes)])
+    table.add(["arenas", Units.bytes(daemon.arenaBytes)])
+    table.add(["resident, anonymous", Units.bytes(daemon.residentAnonymousBytes)])
+    try Output.write("\n" + table.text)
   }
 }

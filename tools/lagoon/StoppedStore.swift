@@ -1,5 +1,6 @@
 import Inspection
 import KVStore
+import ToolSupport
 
 /// Sessions of a store that no daemon serves, read only.
 struct StoppedStore: SessionSource {
@@ -8,16 +9,19 @@ struct StoppedStore: SessionSource {
 
   init(path: String) throws {
     self.path = path
+    store = try Self.open(path)
+  }
+
+  private static func open(_ path: String) throws -> KVStore {
     do {
-      store = try KVStore.openReadOnly(path: path)
-    } catch  where error.code == .locked {
-      throw Failure(
+      return try KVStore.openReadOnly(path: path)
+    } catch {
+      guard error.code == .locked else { throw ToolError(error.message) }
+      throw ToolError(
         """
         The store \(path) is in use by a daemon.
         Ask the daemon (leave --store out, name its socket with --socket), or stop it first.
         """)
-    } catch {
-      throw Failure(error.message)
     }
   }
 
@@ -59,16 +63,17 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func verify(_ name: String?, progress: (Int, Int) -> Void) throws -> VerificationView {
+  func verify(_ name: String?, progress: @escaping (Int, Int) -> Void) throws -> VerificationView {
     try words {
-      let report = try store.verify(name, progress: progress)
+      let all = try name.map { try store.describe($0).0.storedBytes } ?? store.statistics.liveBytes
+      let report = try store.verify(name) { _, bytes in progress(bytes, all) }
       return VerificationView(
         records: report.records, bytes: report.bytes, damage: report.damage.map(DamageView.init))
     }
   }
 
   func delete(_ name: String) throws {
-    throw Failure(
+    throw ToolError(
       "A stopped store is only read. Start `lagoond --store \(path)` and delete the session through it.")
   }
 
@@ -81,7 +86,9 @@ struct StoppedStore: SessionSource {
   }
 
   private func words<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as StoreError { throw Failure(error.message) }
+    do { return try body() } catch let error as StoreError {
+      throw sentence(error.message, session: error.session, layer: error.layer)
+    }
   }
 }
 

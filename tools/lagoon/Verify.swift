@@ -1,5 +1,7 @@
 import ArgumentParser
+import Foundation
 import Inspection
+import ToolSupport
 
 struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -19,13 +21,17 @@ struct Verify: ParsableCommand {
 
   func run() throws {
     let source = try source.open()
-    let showsProgress = Terminal.showsProgress
+    var line: ProgressLine?
     let report = try source.verify(session) { done, all in
-      if showsProgress, all > 0 { Terminal.note("\rchecking \(done * 100 / all)%") }
+      if line == nil {
+        if isatty(STDERR_FILENO) == 1 { Output.note("checking \(Units.bytes(all))") }
+        line = ProgressLine(total: all, unit: "bytes")
+      }
+      line?.update(done)
     }
-    if showsProgress { Terminal.note("\r\u{1B}[K") }
+    line?.finish()
     if json {
-      try Terminal.print(json: report)
+      try Output.json(report)
     } else {
       for damage in report.damage {
         var place: [String] = []
@@ -34,7 +40,7 @@ struct Verify: ParsableCommand {
         if let partition = damage.partition { place.append("partition \(partition)") }
         print("damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message)
       }
-      let records = "\(Numbers.grouped(report.records)) records, \(Numbers.bytes(report.bytes))"
+      let records = "\(Units.count(report.records)) records, \(Units.bytes(report.bytes))"
       print("\(records): " + (report.damage.isEmpty ? "sound" : "\(report.damage.count) damaged"))
     }
     if !report.damage.isEmpty { throw ExitCode.failure }
