@@ -71,22 +71,25 @@ let package = Package(
         "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "CPosix", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    room("Safetensors", ["CPosix"]),
-    room("Transformer", ["Safetensors", "Kernels", "COneDNN"]),
-    room("ToolSupport", ["LagoonClient", "CPosix"]),
+    room("Safetensors", []),
+    room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
+    room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
     room("Inspection", ["CPNG"]),
 
     tool(
       "lagoond", path: "daemon",
       [
-        "LagoonDaemon", "KVStore", log,
+        "LagoonDaemon", "LagoonProtocol", "KVStore", "SparseAttention", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "LagKV", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
-      ["LanguageModel", "Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
+      [
+        "LanguageModel", "Transformer", "Safetensors", "LagoonClient", "LagoonProtocol", "LagKV",
+        "ToolSupport",
+      ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
       ["LanguageModel", "Transformer", "LagoonClient", "Inspection", "ToolSupport"]),
@@ -103,6 +106,7 @@ let package = Package(
     tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels"]),
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
+    tests("SafetensorsTests", ["Safetensors"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "Transformer", "Safetensors"]),
