@@ -1,1 +1,219 @@
-// KVStore
+import SparseAttention
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A store of compressed KV caches in one LMDB environment. docs/format.md has its bytes, docs/concurrency.md its rules.
+///
+/// Any thread may call anything. Reads run on the calling thread, on snapshots; every change is done by one writer
+/// thread, and the calling thread waits for it.
+public final class KVStore: Sendable {
+  public let options: StoreOptions
+  public let isReadOnly: Bool
+
+  private let folder: StoreFolder
+  let environment: Environment
+  /// nil in a store that is open for reading only.
+  private let writerThread: Writer?
+  let validated = ValidatedSlabs()
+  let slabPool = SlabPool()
+  let staging: StagingAccount
+  let book = Mutex(Book())
+
+  /// What the store knows in memory alone.
+  struct Book: Sendable {
+    var isClosed = false
+    /// Extents whose session has a writer or is being deleted.
+    var written: Set<UInt64> = []
+    var commits = 0
+    var committedTokens = 0
+  }
+
+  /// Opens the store in the folder `path`, making it where there is none, for this process alone.
+  ///
+  /// - Throws: `locked` while another process has it, `incompatible`, `unclean` where a crash of the machine damaged it,
+  ///   `quotaExceeded` where it holds more than `options.quotaBytes`, `invalidArgument` for impossible options.
+  public init(path: String, options: StoreOptions) throws(StoreError) {
+    guard (8 << 20...1 << 46).contains(options.quotaBytes) else {
+      throw StoreError(
+        .invalidArgument, "a quota of \(options.quotaBytes) bytes; it must be between 8 MiB and 64 TiB")
+    }
+    let folder = try StoreFolder(path: path, readOnly: false)
+    let environment = try Environment(
+      folder: path, readOnly: false,
+      mapBytes: max(
+        options.quotaBytes + options.quotaBytes / 16 + 256 << 20, folder.dataFileBytes + 64 << 20)
+        & ~(SlabShape.pageBytes - 1),
+      durability: options.durability,
+      maxReaders: options.connections + (options.pool?.threads ?? 0) + 16)
+    var previous: Format.Marker?
+    var ledger: Ledger?
+    var tombstones = 0
+    let boot = Format.currentBoot()
+    do throws(StoreError) {
+      try Self.checkFileSize(environment, folder.dataFileBytes)
+      try environment.write { transaction throws(StoreError) in
+        if try Format.check(transaction.view) {
+          previous = try Format.marker(transaction.view)
+        } else {
+          try Format.initialise(transaction)
+        }
+        let usage = Ledger.Usage(transaction.view)
+        ledger = Ledger(quotaBytes: options.quotaBytes, usage: usage)
+        let used = usage.pages * SlabShape.pageBytes
+        guard used <= options.quotaBytes else {
+          throw StoreError(
+            .quotaExceeded,
+            "the store at \(path) holds \(used) bytes, more than the quota of \(options.quotaBytes): start with a"
+              + " larger quota")
+        }
+        tombstones = transaction.view.size(.tombstones).entries
+        // A store that a crash may have damaged stays marked so until it has been checked.
+        let doubtful = previous?.mayBeDamaged(now: boot) ?? false
+        let marker = Format.Marker(
+          isClean: false, durability: doubtful ? .process : options.durability,
+          boot: doubtful ? previous?.boot ?? boot : boot)
+        try Format.put(marker, transaction)
+      }
+      try environment.sync()
+    } catch {
+      environment.close()
+      throw error
+    }
+    let writer = Writer(
+      environment: environment,
+      ledger: ledger ?? Ledger(quotaBytes: options.quotaBytes, usage: .init()),
+      hasTombstones: tombstones > 0, readerLagLimit: options.readerLagLimit)
+    self.options = options
+    self.folder = folder
+    self.environment = environment
+    isReadOnly = false
+    writerThread = writer
+    staging = StagingAccount(cap: options.stagedBytesTotal)
+    do throws(StoreError) {
+      try writer.start()
+    } catch {
+      environment.close()
+      throw error
+    }
+    if previous?.mayBeDamaged(now: boot) ?? false { try checkAfterCrash(boot) }
+  }
+
+  /// Opens a store that no daemon serves, for reading alone; several processes may.
+  ///
+  /// - Throws: `locked` while a daemon has it, `notFound`, `incompatible`.
+  public static func openReadOnly(path: String) throws(StoreError) -> KVStore {
+    try KVStore(readOnly: path)
+  }
+
+  private init(readOnly path: String) throws(StoreError) {
+    let folder = try StoreFolder(path: path, readOnly: true)
+    let environment = try Environment(
+      folder: path, readOnly: true, mapBytes: 0, durability: .process, maxReaders: 0)
+    do throws(StoreError) {
+      try Self.checkFileSize(environment, folder.dataFileBytes)
+      let known = try environment.read { view throws(StoreError) in try Format.check(view) }
+      guard known else { throw StoreError(.incompatible, "\(path) is not a Lagoon store") }
+    } catch {
+      environment.close()
+      throw error
+    }
+    var options = StoreOptions()
+    options.quotaBytes = folder.dataFileBytes
+    self.options = options
+    self.folder = folder
+    self.environment = environment
+    isReadOnly = true
+    writerThread = nil
+    staging = StagingAccount(cap: options.stagedBytesTotal)
+  }
+
+  deinit { try? close() }
+
+  /// Commits what is queued, flushes, and ends the writer thread. Later calls throw `closed`; calling it again does nothing.
+  public func close() throws(StoreError) {
+    let first = book.withLock { book in
+      defer { book.isClosed = true }
+      return !book.isClosed
+    }
+    guard first else { return }
+    var failure: StoreError?
+    if let writer = writerThread {
+      let marker = Format.Marker(isClean: true, durability: options.durability, boot: Format.currentBoot())
+      do throws(StoreError) {
+        // What was queued before goes first; the marker becomes clean only once all of it is on disk.
+        try writer.submit(WriteJob(cost: WriteCost(records: 1), usesReserve: true) { _ in })
+        try environment.sync()
+        try writer.submit(
+          WriteJob(cost: WriteCost(records: 1), usesReserve: true) { transaction throws(StoreError) in
+            try Format.put(marker, transaction)
+          })
+        try environment.sync()
+      } catch { failure = error }
+      writer.stop()
+    }
+    environment.close()
+    if let failure { throw failure }
+  }
+
+  /// Flushes everything to disk, whatever the durability.
+  public func sync() throws(StoreError) {
+    try checkOpen()
+    // A reader's ticket keeps the environment from being closed meanwhile.
+    try environment.read { _ throws(StoreError) in
+      if !isReadOnly { try environment.sync() }
+    }
+  }
+}
+
+extension KVStore {
+  func checkOpen() throws(StoreError) {
+    if book.withLock({ $0.isClosed }) { throw StoreError(.closed, "the store is closed") }
+  }
+
+  /// - Throws: `closed`, or `invalidArgument` in a store that is open for reading alone.
+  func writer() throws(StoreError) -> Writer {
+    try checkOpen()
+    guard let writerThread else {
+      throw StoreError(.invalidArgument, "the store is open for reading alone")
+    }
+    return writerThread
+  }
+
+  var writerIfAny: Writer? { writerThread }
+  var dataFileBytes: Int { folder.dataFileBytes }
+
+  /// A file cut short would be read past its end, which is a SIGBUS and not an error.
+  private static func checkFileSize(_ environment: Environment, _ bytes: Int) throws(StoreError) {
+    let expected = environment.pagesOfFile * SlabShape.pageBytes
+    guard bytes >= expected || bytes == 0 || environment.pagesOfFile <= 2 else {
+      throw StoreError(
+        .corrupt, "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short")
+    }
+  }
+
+  private func checkAfterCrash(_ boot: String) throws(StoreError) {
+    let report = try verify(nil)
+    if let damage = report.damage.first {
+      // Closing must not mark the store clean.
+      book.withLock { $0.isClosed = true }
+      writerThread?.stop()
+      environment.close()
+      throw StoreError(
+        .unclean,
+        "the machine went down while this store was open with durability \"process\", and \(report.damage.count)"
+          + " records are damaged, the first: \(damage)", session: damage.session, layer: damage.layer,
+        partition: damage.partition)
+    }
+    let marker = Format.Marker(isClean: false, durability: options.durability, boot: boot)
+    try writer().submit(
+      WriteJob(cost: WriteCost(records: 1), usesReserve: true) { transaction throws(StoreError) in
+        try Format.put(marker, transaction)
+      })
+    try environment.sync()
+  }
+}

@@ -1,0 +1,200 @@
+import LagKV
+import SparseAttention
+
+/// What one pass of attention looks at, in one layer.
+struct VisibleRows {
+  /// Rows of the kept stream.
+  var kept: Int
+  /// The kept rows are sinks among which the queries stand: row `i` is at position `i` and seen from there on.
+  var keptIsCausal = false
+  /// Partitions of the window, with how many of their rows.
+  var window: [Window] = []
+
+  struct Window {
+    var partition: Int
+    var rows: Int
+    /// Queries stand in this partition and see rows up to their own position.
+    var isCausal: Bool
+  }
+
+  /// Everything that the layer has at `tokens` tokens.
+  static func all(_ plan: LayerPlan, tokens: Int) -> VisibleRows {
+    VisibleRows(
+      kept: plan.keptRows(tokens),
+      window: plan.window(tokens).map {
+        Window(partition: $0, rows: plan.rows(of: $0, at: tokens), isCausal: false)
+      })
+  }
+}
+
+/// An accumulator that the snapshots of one pass share.
+final class RunningAttention {
+  var accumulator: AttentionAccumulator
+
+  init(_ accumulator: consuming AttentionAccumulator) { self.accumulator = accumulator }
+
+  func add(_ runs: [RowRun], _ type: ElementType, causal: Bool, pool: WorkerPool?) {
+    accumulator.add(runs.map { $0.block(type, causal: causal) }, pool: pool)
+  }
+}
+
+extension Session {
+  /// Slab indices of the kept stream that one snapshot reads: short transactions, whatever the length of the session.
+  private static let slabsPerSnapshot = 256
+  /// Slab indices put together at once where the kept rows come out of frames.
+  private static let assembledSlabs = 16
+
+  /// Adds the visible rows to `running`: the window first (it may be gone in a later snapshot), then the kept stream
+  /// from its start, in blocks that depend on the token count alone. The kept stream only grows, and its full slabs and
+  /// frames never change, so later snapshots may go on with it.
+  ///
+  /// - Parameters:
+  ///   - visible: nil: everything that is there in the first snapshot.
+  ///   - tail: the staged tail whose rows come on top and whose base the session must stand at; nil: committed rows.
+  ///   - ifTokens: `moved` unless the first snapshot has this token count.
+  /// - Returns: the first snapshot's token count.
+  func scan(
+    _ given: VisibleRows?, layer: Int, tail: StagedTail? = nil, decoder: FrameDecoder, ifTokens: Int? = nil,
+    into running: RunningAttention
+  ) throws(StoreError) -> Int {
+    let plan = plan.layers[layer]
+    let batch = max(
+      1, (plan.hasColdFrames ? Self.assembledSlabs : Self.slabsPerSnapshot) / plan.shape.groups)
+    var scanned = Scanned(rows: given, tokens: 0)
+    var index = 0
+    repeat {
+      let isFirst = index == 0
+      let known = scanned.rows
+      let seen: Scanned = try store.environment.read { view throws(StoreError) in
+        let record = try self.record(view, tail, ifTokens: isFirst ? ifTokens : nil)
+        let rows = LayerRows(
+          stored: StoredLayer(record: record, plan: plan, layer: layer), staged: tail?.layers[layer],
+          validated: store.validated, decoder: decoder)
+        var now = VisibleRows.all(plan, tokens: record.tokens)
+        if let known { now = known }
+        if isFirst { try addWindow(now, rows, view, running) }
+        try addKept(now, slabs: index..<index + batch, rows, view, running)
+        return Scanned(rows: now, tokens: record.tokens)
+      }
+      if isFirst { scanned = seen }
+      index += batch
+    } while index * plan.shape.slots < scanned.rows?.kept ?? 0
+    return scanned.tokens
+  }
+
+  /// What the first snapshot of a pass settled.
+  private struct Scanned {
+    var rows: VisibleRows?
+    var tokens: Int
+  }
+
+  private func addWindow(
+    _ visible: VisibleRows, _ rows: LayerRows, _ view: borrowing ReadTransaction, _ running: RunningAttention
+  ) throws(StoreError) {
+    for part in visible.window {
+      let runs = try rows.windowRuns(part.partition, rows: part.rows, view)
+      running.add(runs, configuration.elementType, causal: part.isCausal, pool: store.options.pool)
+    }
+  }
+
+  private func addKept(
+    _ visible: VisibleRows, slabs: Range<Int>, _ rows: LayerRows, _ view: borrowing ReadTransaction,
+    _ running: RunningAttention
+  ) throws(StoreError) {
+    let slots = rows.plan.shape.slots
+    let type = configuration.elementType
+    let pool = store.options.pool
+    let range = min(visible.kept, slabs.lowerBound * slots)..<min(visible.kept, slabs.upperBound * slots)
+    if rows.plan.hasColdFrames, range.upperBound > rows.plan.sinks {
+      let assembled = try AssembledSlabs(range, rows, view, pool: store.slabPool)
+      withExtendedLifetime(assembled) { running.add(assembled.runs, type, causal: false, pool: pool) }
+    } else {
+      running.add(try rows.keptSlabRuns(range, view), type, causal: visible.keptIsCausal, pool: pool)
+    }
+  }
+}
+
+extension Session {
+  private func record(
+    _ view: borrowing ReadTransaction, _ tail: StagedTail?, ifTokens: Int?
+  ) throws(StoreError) -> SessionRecord {
+    if let tail { return try tail.record(view) }
+    return try record(view, ifTokens: ifTokens)
+  }
+}
+
+/// Kept rows that come out of frames, put together into slabs like those of the raw codec: the blocks that attention sees,
+/// and so its bits, are the same with both codecs.
+struct AssembledSlabs {
+  private var buffers: [SlabBuffer] = []
+  private(set) var runs: [RowRun] = []
+
+  /// - Parameter rows: of the kept stream, from a slab's first row on.
+  init(
+    _ rows: Range<Int>, _ source: LayerRows, _ view: borrowing ReadTransaction, pool: SlabPool
+  ) throws(StoreError) {
+    let shape = source.plan.shape
+    let firstIndex = rows.lowerBound / shape.slots
+    var views: [SlabView] = []
+    for index in firstIndex..<firstIndex + shape.slabs(rows.count) {
+      for group in 0..<shape.groups {
+        let buffer = try SlabBuffer(pool)
+        let view = SlabView(
+          value: UnsafeRawPointer(buffer.value), shape: shape, heads: shape.heads(of: group))
+        let head = view.heads.lowerBound
+        runs.append(
+          RowRun(
+            first: index * shape.slots, count: min(shape.slots, rows.upperBound - index * shape.slots),
+            heads: view.heads, keys: view.keys(head), values: view.values(head), headStride: shape.headStride))
+        buffers.append(buffer)
+        views.append(view)
+      }
+    }
+    let rowBytes = shape.rowBytes
+    try source.forEachKeptRun(rows, view) { run throws(StoreError) in
+      var row = run.first
+      while row < run.first + run.count {
+        let index = row / shape.slots
+        let count = min(run.first + run.count, (index + 1) * shape.slots) - row
+        for head in run.heads {
+          let target = views[(index - firstIndex) * shape.groups + shape.group(of: head)]
+          let source = (head - run.heads.lowerBound) * run.headStride + (row - run.first) * rowBytes
+          let offset = (row - index * shape.slots) * rowBytes
+          // The targets lie in buffers made above, which nobody else has.
+          UnsafeMutableRawPointer(mutating: target.keys(head) + offset).copyMemory(
+            from: run.keys + source, byteCount: count * rowBytes)
+          UnsafeMutableRawPointer(mutating: target.values(head) + offset).copyMemory(
+            from: run.values + source, byteCount: count * rowBytes)
+        }
+        row += count
+      }
+    }
+  }
+}
+
+extension Session {
+  /// Attention of queries over every committed row of a layer.
+  ///
+  /// - Parameters:
+  ///   - queries: `[tokens, queryHeads, headDim]`, finite; `queryHeads` a multiple of the session's KV heads.
+  ///   - scale: nil: `1/√headDim`.
+  ///   - ifTokens: `moved` unless the session stands there.
+  ///   - out: f32, the queries' shape.
+  ///   - logSumExp: f32 `[tokens, queryHeads]`, natural logarithm; `-inf` where there is no row.
+  /// - Returns: the token count attended over.
+  /// - Throws: `invalidArgument`, `nonFinite`, `moved`, `notFound`, `corrupt`.
+  public func attend(
+    layer: Int, queries: TensorView, scale: Float? = nil, ifTokens: Int? = nil, out: MutableTensorView,
+    logSumExp: LogSumExpView
+  ) throws(StoreError) -> Int {
+    try checkLayer(layer)
+    let shape = try attentionShape(queries, scale, out, logSumExp)
+    try checkFinite(queries, layer: layer)
+    let running = RunningAttention(
+      AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
+    let tokens = try scan(
+      nil, layer: layer, decoder: FrameDecoder(), ifTokens: ifTokens, into: running)
+    running.accumulator.finish(out: out, logSumExp: logSumExp)
+    return tokens
+  }
+}

@@ -1,0 +1,176 @@
+/// What `verify` found.
+public struct VerificationReport: Sendable, Hashable {
+  /// Records checked.
+  public var records = 0
+  public var bytes = 0
+  /// One for each damaged record.
+  public var damage: [StoreError] = []
+}
+
+extension KVStore {
+  /// Checks every record of one session or of all: headers, checksums, positions, that every frame decompresses; and that
+  /// no slab belongs to nobody.
+  ///
+  /// - Parameters:
+  ///   - name: nil: all sessions.
+  ///   - progress: called now and then with records and bytes checked so far.
+  /// - Throws: `notFound`, `closed`; damage is reported, not thrown.
+  public func verify(
+    _ name: String?, progress: ((_ records: Int, _ bytes: Int) -> Void)? = nil
+  ) throws(StoreError) -> VerificationReport {
+    var report = VerificationReport()
+    var names: [[UInt8]] = []
+    if let name {
+      names = [Array(name.utf8)]
+      _ = try environment.read { view throws(StoreError) in try self.record(name, view).tokens }
+    } else {
+      try environment.read { view throws(StoreError) in
+        try view.forEach(.sessions) { key, _ in
+          names.append(Array(key))
+          return true
+        }
+      }
+    }
+    for key in names { try verify(session: key, &report, progress) }
+    if name == nil { try verifyOwners(&report) }
+    return report
+  }
+
+  /// The slabs of one session, some hundred a snapshot; the session may be committed to meanwhile.
+  private func verify(
+    session key: [UInt8], _ report: inout VerificationReport, _ progress: ((Int, Int) -> Void)?
+  ) throws(StoreError) {
+    let name = String(decoding: key, as: UTF8.self)
+    let record: SessionRecord
+    do throws(StoreError) {
+      report.records += 1
+      record = try environment.read { view throws(StoreError) in try self.record(name, view) }
+    } catch {
+      if error.code == .notFound { return }  // deleted meanwhile
+      report.damage.append(error)
+      return
+    }
+    let plan = try SessionPlan(record.configuration)
+    for layer in plan.layers.indices {
+      var expected: [RowKey] = []
+      let stored = StoredLayer(record: record, plan: plan.layers[layer], layer: layer)
+      try stored.forEachSlab { expected.append($0.header.key) }
+      for start in stride(from: 0, to: expected.count, by: 256) {
+        let batch = expected[start..<min(start + 256, expected.count)]
+        let goOn = try environment.read { view throws(StoreError) in
+          guard let now = try? self.record(name, view), now.extent == record.extent else { return false }
+          let current = StoredLayer(record: now, plan: plan.layers[layer], layer: layer)
+          for key in batch { try check(key, current, view, &report) }
+          return true
+        }
+        if !goOn { return }
+        progress?(report.records, report.bytes)
+      }
+      try verifyFrames(name, record, stored, &report)
+    }
+  }
+
+  private func check(
+    _ key: RowKey, _ layer: StoredLayer, _ view: borrowing ReadTransaction, _ report: inout VerificationReport
+  ) throws(StoreError) {
+    let expected: StoredLayer.Expectation
+    switch key.kind {
+    case .kept: expected = layer.kept(key.index, group: key.group)
+    case .archive, .coldKept: expected = layer.stream(key.kind, key.index)
+    case .window:
+      let (p, i) = key.index.quotientAndRemainder(dividingBy: layer.plan.slabsPerPartition)
+      guard layer.plan.window(layer.record.tokens).contains(p) else { return }  // compressed meanwhile
+      expected = layer.window(p, i, group: key.group)
+    }
+    report.records += 1
+    report.bytes += SlabShape.storedBytes
+    do throws(StoreError) {
+      let value = try layer.slab(expected, view, validated, fully: true)
+      if key.kind == .kept { try checkPositions(expected, value, layer) }
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      report.damage.append(error)
+    }
+  }
+
+  /// Positions ascend and are those of sinks or of the row's own partition.
+  private func checkPositions(
+    _ expected: StoredLayer.Expectation, _ value: UnsafeRawPointer, _ layer: StoredLayer
+  ) throws(StoreError) {
+    let plan = layer.plan
+    let header = expected.header
+    let slab = SlabView(value: value, shape: plan.shape, heads: header.heads)
+    for head in header.heads {
+      let positions = slab.positions(head)
+      for i in 0..<header.count {
+        let row = header.first + i
+        let position = Int(positions[i])
+        var allowed = row..<row + 1
+        if row >= plan.sinks {
+          let start = plan.partitionStart((row - plan.sinks) / plan.kept)
+          allowed = start..<start + plan.lag
+        }
+        guard allowed.contains(position), i == 0 || positions[i - 1] < positions[i] else {
+          throw layer.damage(
+            expected, "row \(row) of head \(head) claims to be token \(position)", validated)
+        }
+      }
+    }
+  }
+
+  private func verifyFrames(
+    _ name: String, _ record: SessionRecord, _ stored: StoredLayer, _ report: inout VerificationReport
+  ) throws(StoreError) {
+    let plan = stored.plan
+    let kinds: [(RowKind, Int)] = [(.coldKept, plan.hasColdFrames ? plan.kept : 0), (.archive, plan.archive ? plan.lag : 0)]
+    for (kind, rows) in kinds where rows > 0 {
+      let decoder = FrameDecoder()
+      for number in 0..<plan.scored(record.tokens) {
+        do throws(StoreError) {
+          let goOn = try environment.read { view throws(StoreError) in
+            guard let now = try? self.record(name, view), now.extent == record.extent else { return false }
+            let source = LayerRows(
+              stored: StoredLayer(record: now, plan: plan, layer: stored.layer), staged: nil,
+              validated: validated, decoder: decoder)
+            _ = try decoder.frame(kind, number, rows: rows, source, view)
+            return true
+          }
+          if !goOn { return }
+          report.records += 1
+        } catch {
+          guard error.code == .corrupt else { throw error }
+          report.damage.append(error)
+        }
+      }
+    }
+  }
+
+  /// Every slab's extent is a session's or a deleted one's.
+  private func verifyOwners(_ report: inout VerificationReport) throws(StoreError) {
+    try environment.read { view throws(StoreError) in
+      var owners = Set(try Tombstone.all(view).map(\.extent))
+      try view.forEach(.sessions) { key, value in
+        if let record = try? SessionRecord.decode(value, key: Array(key)) { owners.insert(record.extent) }
+        return true
+      }
+      var next = RowKey.start(of: 0)
+      var strangers: [UInt64] = []
+      // From extent to extent: one step each, whatever their sizes.
+      while true {
+        var found: UInt64?
+        try view.forEach(.rows, from: next) { key, _ in
+          if key.count >= 8 { found = UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)) }
+          return false
+        }
+        guard let extent = found else { break }
+        if !owners.contains(extent) { strangers.append(extent) }
+        guard extent < UInt64.max else { break }
+        next = RowKey.start(of: extent + 1)
+      }
+      for extent in strangers {
+        report.damage.append(
+          StoreError(.corrupt, "extent \(extent) belongs to no session whose record can be read"))
+      }
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import LagKV
+import SparseAttention
+
+/// Rows of some heads that lie together: row `i` of head `h` is at `(h - heads.lowerBound) * headStride + i * rowBytes` from
+/// `keys` and `values`. Valid as long as the snapshot (or the staged slabs) that it was made from.
+struct RowRun {
+  /// Row of the kept stream, or absolute position of a window row.
+  var first: Int
+  var count: Int
+  var heads: Range<Int>
+  var keys: UnsafeRawPointer
+  var values: UnsafeRawPointer
+  /// Bytes.
+  var headStride: Int
+  /// Positions of head `heads.lowerBound`; nil in the window, where row `i` stands at `first + i`.
+  var positions: UnsafePointer<UInt32>?
+  /// Elements.
+  var positionStride = 0
+
+  func block(_ type: ElementType, causal: Bool) -> KeyValueBlock {
+    KeyValueBlock(
+      keys: keys, values: values, heads: heads, headStrideBytes: headStride, rows: count, elementType: type,
+      firstPosition: causal ? first : nil)
+  }
+
+  /// The run without its first `n` rows, and no more than `limit`.
+  func dropping(_ n: Int, limit: Int, rowBytes: Int) -> RowRun {
+    var run = self
+    run.first += n
+    run.count = min(limit, count - n)
+    run.keys += n * rowBytes
+    run.values += n * rowBytes
+    run.positions = positions.map { $0 + n }
+    return run
+  }
+}
+
+/// The rows of one layer: staged ones before committed ones.
+struct LayerRows {
+  let stored: StoredLayer
+  let staged: StagedLayer?
+  let validated: ValidatedSlabs
+  let decoder: FrameDecoder
+
+  var plan: LayerPlan { stored.plan }
+  private var shape: SlabShape { plan.shape }
+
+  /// Slab `index` of the kept stream.
+  func keptSlab(_ index: Int, group: Int, _ view: borrowing ReadTransaction) throws(StoreError) -> SlabView {
+    let heads = shape.heads(of: group)
+    if let buffer = staged?.kept[index, group] {
+      return SlabView(value: UnsafeRawPointer(buffer.value), shape: shape, heads: heads)
+    }
+    let value = try stored.slab(stored.kept(index, group: group), view, validated)
+    return SlabView(value: value, shape: shape, heads: heads)
+  }
+
+  /// Slab `i` of partition `p` of the window.
+  func windowSlab(
+    _ p: Int, _ i: Int, group: Int, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> SlabView {
+    let heads = shape.heads(of: group)
+    if let buffer = staged?.window[plan.windowIndex(p, i), group] {
+      return SlabView(value: UnsafeRawPointer(buffer.value), shape: shape, heads: heads)
+    }
+    let value = try stored.slab(stored.window(p, i, group: group), view, validated)
+    return SlabView(value: value, shape: shape, heads: heads)
+  }
+
+  /// The first `rows` rows of partition `p` of the window, slab by slab, group by group.
+  func windowRuns(
+    _ p: Int, rows: Int, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> [RowRun] {
+    var runs: [RowRun] = []
+    for i in 0..<shape.slabs(rows) {
+      for group in 0..<shape.groups {
+        let slab = try windowSlab(p, i, group: group, view)
+        runs.append(
+          RowRun(
+            first: plan.partitionStart(p) + i * shape.slots, count: min(shape.slots, rows - i * shape.slots),
+            heads: slab.heads, keys: slab.keys(slab.heads.lowerBound),
+            values: slab.values(slab.heads.lowerBound), headStride: shape.headStride))
+      }
+    }
+    return runs
+  }
+
+  /// Rows of the kept stream that lie in kept slabs.
+  func keptSlabRuns(
+    _ rows: Range<Int>, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> [RowRun] {
+    var runs: [RowRun] = []
+    var row = rows.lowerBound
+    while row < rows.upperBound {
+      let index = row / shape.slots
+      let end = min(rows.upperBound, (index + 1) * shape.slots)
+      for group in 0..<shape.groups {
+        let slab = try keptSlab(index, group: group, view)
+        let head = slab.heads.lowerBound
+        let whole = RowRun(
+          first: index * shape.slots, count: end - index * shape.slots, heads: slab.heads,
+          keys: slab.keys(head), values: slab.values(head), headStride: shape.headStride,
+          positions: slab.positions(head), positionStride: shape.slots)
+        runs.append(whole.dropping(row - whole.first, limit: end - row, rowBytes: shape.rowBytes))
+      }
+      row = end
+    }
+    return runs
+  }
+
+  /// Calls `body` with runs that cover the rows of the kept stream, in order (for one range of rows, group by group). A run
+  /// is valid until the next call.
+  func forEachKeptRun(
+    _ rows: Range<Int>, _ view: borrowing ReadTransaction, _ body: (RowRun) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    guard plan.hasColdFrames else {
+      for run in try keptSlabRuns(rows, view) { try body(run) }
+      return
+    }
+    let sinks = rows.clamped(to: 0..<plan.sinks)
+    for run in try keptSlabRuns(sinks, view) { try body(run) }
+    var row = max(rows.lowerBound, plan.sinks)
+    while row < rows.upperBound {
+      let (number, offset) = (row - plan.sinks).quotientAndRemainder(dividingBy: plan.kept)
+      let frame = try decoder.frame(.coldKept, number, rows: plan.kept, self, view)
+      let count = min(plan.kept - offset, rows.upperBound - row)
+      try body(frame.run(first: row - offset).dropping(offset, limit: count, rowBytes: shape.rowBytes))
+      row += count
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import LagKV
+import SparseAttention
+
+/// An open session. Its configuration is fixed; its tokens grow by commits.
+public final class Session: Sendable {
+  public let configuration: SessionConfiguration
+
+  let store: KVStore
+  let extent: UInt64
+  let plan: SessionPlan
+  let policy: any RetentionPolicy
+
+  init(store: KVStore, configuration: SessionConfiguration, extent: UInt64, plan: SessionPlan) {
+    self.store = store
+    self.configuration = configuration
+    self.extent = extent
+    self.plan = plan
+    policy = configuration.retention.makePolicy()
+  }
+
+  /// Where the session stands now.
+  ///
+  /// - Throws: `notFound` once it is deleted.
+  public func state() throws(StoreError) -> SessionState {
+    let record = try store.environment.read { view throws(StoreError) in try self.record(view) }
+    return try store.state(of: record)
+  }
+
+  /// Makes the caller the session's writer, with an empty tail.
+  ///
+  /// - Parameters:
+  ///   - capacity: most tokens staged between two commits.
+  ///   - owner: whose staged bytes the tail counts against: the worst case of `capacity` is reserved now.
+  /// - Throws: `busy` while another writer holds it, `tooLarge`, `stagingFull`, `notFound`.
+  public func begin(capacity: Int, owner: StagingAccount) throws(StoreError) -> StagedTail {
+    _ = try store.writer()
+    let reservation = try reserve(capacity, owner)
+    let record = try store.environment.read { view throws(StoreError) in try self.record(view) }
+    try store.takeWriter(record)
+    do throws(StoreError) {
+      // Another writer may have committed, or the session may have been deleted, just before it was taken.
+      let current = try store.environment.read { view throws(StoreError) in try self.record(view) }
+      return StagedTail(
+        self, base: current, capacity: capacity, reservation: reservation, isOverlay: false)
+    } catch {
+      store.releaseWriter(extent)
+      throw error
+    }
+  }
+
+  /// A private tail over the committed rows, never committed.
+  ///
+  /// - Throws: `moved` unless the session stands at `ifTokens`, `tooLarge`, `stagingFull`, `notFound`.
+  public func overlay(
+    capacity: Int, owner: StagingAccount, ifTokens: Int? = nil
+  ) throws(StoreError) -> StagedTail {
+    let reservation = try reserve(capacity, owner)
+    let record = try store.environment.read { view throws(StoreError) in
+      try self.record(view, ifTokens: ifTokens)
+    }
+    return StagedTail(self, base: record, capacity: capacity, reservation: reservation, isOverlay: true)
+  }
+}
+
+extension Session {
+  /// The session's record in a snapshot.
+  ///
+  /// - Throws: `notFound` where the session was deleted (also where another of its name was made since), `moved`.
+  func record(
+    _ view: borrowing ReadTransaction, ifTokens: Int? = nil
+  ) throws(StoreError) -> SessionRecord {
+    let record = try store.record(configuration.name, view)
+    guard record.extent == extent else {
+      throw StoreError(.notFound, "the session was deleted", session: configuration.name)
+    }
+    if let ifTokens, ifTokens != record.tokens {
+      throw StoreError(
+        .moved, "the session stands at \(record.tokens) tokens, not at \(ifTokens)",
+        session: configuration.name)
+    }
+    return record
+  }
+
+  func checkLayer(_ layer: Int) throws(StoreError) {
+    guard (0..<configuration.layers).contains(layer) else {
+      throw StoreError(
+        .invalidArgument, "layer \(layer) does not exist: the session has \(configuration.layers) layers",
+        session: configuration.name)
+    }
+  }
+
+  /// - Throws: `invalidArgument` where queries, out and log-sum-exp do not fit each other or the session, `nonFinite`.
+  func attentionShape(
+    _ queries: TensorView, _ scale: Float?, _ out: MutableTensorView, _ logSumExp: LogSumExpView
+  ) throws(StoreError) -> AttentionShape {
+    let name = configuration.name
+    guard queries.headDim == configuration.headDim else {
+      throw StoreError(
+        .invalidArgument,
+        "queries have \(queries.headDim) channels, the session's heads \(configuration.headDim)", session: name)
+    }
+    guard out.tokens == queries.tokens, out.heads == queries.heads, out.headDim == queries.headDim,
+      logSumExp.tokens == queries.tokens, logSumExp.heads == queries.heads
+    else {
+      throw StoreError(.invalidArgument, "out and log-sum-exp must have the queries' shape", session: name)
+    }
+    do {
+      return try AttentionShape(
+        queryHeads: queries.heads, kvHeads: configuration.kvHeads, headDim: configuration.headDim, scale: scale)
+    } catch {
+      throw StoreError(.invalidArgument, error.message, session: name)
+    }
+  }
+
+  private func reserve(_ capacity: Int, _ owner: StagingAccount) throws(StoreError) -> StagingReservation {
+    guard capacity >= 1 else {
+      throw StoreError(.invalidArgument, "a capacity of \(capacity) tokens; it must be at least 1")
+    }
+    guard let bytes = plan.stagedBytes(capacity: capacity) else {
+      throw StoreError(
+        .tooLarge, "a capacity of \(capacity) tokens needs more bytes than can be counted",
+        session: configuration.name)
+    }
+    do throws(StoreError) {
+      return try StagingReservation(bytes, owner: owner, total: store.staging)
+    } catch { throw error.named(configuration.name) }
+  }
+}

@@ -1,0 +1,113 @@
+import LagKV
+
+/// What a session is, fixed when it is made.
+public struct SessionConfiguration: Sendable, Hashable {
+  /// 1...255 UTF-8 bytes without control characters.
+  public let name: String
+  /// 1...1024
+  public let layers: Int
+  /// 1...1024
+  public let kvHeads: Int
+  /// 1...1024
+  public let headDim: Int
+  public let elementType: ElementType
+  public let retention: RetentionParameters
+  /// Also keep every partition whole (zstd).
+  public let archive: Bool
+  /// Of kept rows.
+  public let codec: Codec
+  public let fingerprint: ModelFingerprint
+
+  /// - Throws: `invalidArgument` for a bad name or size, `tooLarge` where the rows could not be stored.
+  public init(
+    name: String, layers: Int, kvHeads: Int, headDim: Int, elementType: ElementType,
+    retention: RetentionParameters, archive: Bool = false, codec: Codec = .raw,
+    fingerprint: ModelFingerprint = .none
+  ) throws(StoreError) {
+    try Self.validate(name: name)
+    for (what, value) in [("layers", layers), ("kvHeads", kvHeads), ("headDim", headDim)]
+    where !(1...1024).contains(value) {
+      throw StoreError(.invalidArgument, "\(what) is \(value); it must be in 1...1024", session: name)
+    }
+    if let layer = retention.exemptLayers.first(where: { !(0..<layers).contains($0) }) {
+      throw StoreError(
+        .invalidArgument, "exempt layer \(layer) does not exist: the session has \(layers) layers",
+        session: name)
+    }
+    // At most 1024·1024·4·2 bytes a row and 65,536 rows: fits 64 bits with room.
+    let partitionBytes = 2 * kvHeads * headDim * elementType.byteCount * retention.lag
+    if archive || codec == .zstd, partitionBytes > Self.largestFrame {
+      throw StoreError(
+        .tooLarge,
+        "a partition of one layer takes \(partitionBytes) bytes; zstd and archive sessions store partitions as"
+          + " frames of at most \(Self.largestFrame) bytes: use a smaller lag or the raw codec without archive",
+        session: name)
+    }
+    self.name = name
+    self.layers = layers
+    self.kvHeads = kvHeads
+    self.headDim = headDim
+    self.elementType = elementType
+    self.retention = retention
+    self.archive = archive
+    self.codec = codec
+    self.fingerprint = fingerprint
+  }
+
+  /// Most bytes of rows in one compressed frame.
+  static let largestFrame = 256 << 20
+
+  static func validate(name: String) throws(StoreError) {
+    guard (1...255).contains(name.utf8.count) else {
+      throw StoreError(
+        .invalidArgument, "a session's name has 1...255 UTF-8 bytes; this one has \(name.utf8.count)")
+    }
+    guard !name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+      throw StoreError(.invalidArgument, "a session's name must not hold control characters")
+    }
+  }
+}
+
+/// Where a session stands.
+public struct SessionState: Sendable, Hashable {
+  public var configuration: SessionConfiguration
+  /// Committed tokens; the same in every layer.
+  public var tokens: Int
+  /// See `TokenHash`.
+  public var tokenHash: UInt64
+  /// Commits so far.
+  public var generation: UInt64
+  /// Bytes of the file that the session's slabs take.
+  public var storedBytes: Int
+  public var hasWriter: Bool
+  /// Unix seconds.
+  public var created: Int64
+  public var committed: Int64
+}
+
+/// Where one layer of a session stands.
+public struct LayerState: Sendable, Hashable {
+  public var layer: Int
+  public var tokens: Int
+  /// Per head, the window's rows not counted.
+  public var keptRows: Int
+  public var windowRows: Int
+  /// Bytes of the file that the layer's slabs take, archive included.
+  public var storedBytes: Int
+  /// Of which archive.
+  public var archiveBytes: Int
+  public var codec: Codec
+}
+
+/// What a client expects of a session that it opens.
+public struct SessionExpectation: Sendable {
+  /// nil: not checked.
+  public var fingerprint: ModelFingerprint?
+  /// The client's first `tokens` tokens and their rolling hash; checked when the session stands there.
+  public var prefix: (tokens: Int, hash: UInt64)?
+
+  public init(fingerprint: ModelFingerprint? = nil, prefix: (tokens: Int, hash: UInt64)? = nil) {
+    self.fingerprint = fingerprint
+    self.prefix = prefix
+  }
+}

@@ -1,0 +1,168 @@
+import Kernels
+import LagKV
+
+extension StagedTail {
+  /// Counts a segment's rows; where it completes a partition, scores the one before it and moves its selected rows to the kept
+  /// stream.
+  func finish(_ segment: TokenGeometry.Segment, _ layer: Int) throws(StoreError) {
+    if case .partition(let p, _, completes: true) = segment, p > 0 {
+      try compress(p - 1, layer)
+      layers[layer].tokens = segment.positions.upperBound
+      layers[layer].window.removeAll(below: session.plan.layers[layer].windowIndex(p, 0))
+    } else {
+      layers[layer].tokens = segment.positions.upperBound
+    }
+  }
+
+  /// Scores partition `p` against the next one and keeps what was selected; archives it whole.
+  private func compress(_ p: Int, _ layer: Int) throws(StoreError) {
+    let plan = session.plan.layers[layer]
+    guard plan.kept > 0 || plan.archive else { return }
+    var selection: [[UInt32]] = []
+    // Slabs of the kept stream that will be written: made before the snapshot, since making them may need one.
+    let firstRow = plan.sinks + plan.kept * p
+    if plan.kept > 0, plan.codec == .raw {
+      let slots = plan.shape.slots
+      for index in firstRow / slots...(firstRow + plan.kept - 1) / slots { _ = try keptSlabs(index, layer) }
+    }
+    try withBase { view, record throws(StoreError) in
+      let rows = rows(layer, record)
+      let partition = try rows.windowRuns(p, rows: plan.lag, view)
+      if plan.kept > 0 {
+        let reference = try rows.windowRuns(p + 1, rows: plan.lag, view)
+        selection = select(p, layer, partition, reference)
+        if plan.codec == .raw {
+          gather(partition, selection, from: p, to: firstRow, layer)
+        } else {
+          layers[layer].cold.frames.append(try frame(partition, selection, from: p, plan))
+        }
+      }
+      if plan.archive {
+        let all = Array(0..<UInt32(plan.lag))
+        let everything = [[UInt32]](repeating: all, count: plan.shape.kvHeads)
+        layers[layer].archive.frames.append(try frame(partition, everything, from: p, plan))
+      }
+    }
+  }
+
+  /// The rows to keep of each head, relative to the partition's start, ascending.
+  private func select(
+    _ p: Int, _ layer: Int, _ partition: [RowRun], _ reference: [RowRun]
+  ) -> [[UInt32]] {
+    let plan = session.plan.layers[layer]
+    if plan.kept == plan.lag {
+      return [[UInt32]](repeating: Array(0..<UInt32(plan.lag)), count: plan.shape.kvHeads)
+    }
+    func blocks(_ runs: [RowRun], _ head: Int) -> [RowBlock] {
+      runs.filter { $0.heads.contains(head) }.map { run in
+        let offset = (head - run.heads.lowerBound) * run.headStride
+        return RowBlock(keys: run.keys + offset, values: run.values + offset, count: run.count)
+      }
+    }
+    return (0..<plan.shape.kvHeads).map { head in
+      let place = PartitionPlace(
+        layer: layer, head: head, partition: p, lag: plan.lag, headDim: plan.shape.headDim,
+        elementType: session.configuration.elementType)
+      let selected = session.policy.select(
+        keep: plan.kept, partition: blocks(partition, head), reference: blocks(reference, head), at: place)
+      precondition(selected.count == plan.kept, "a policy selects as many rows as it was asked for")
+      return selected
+    }
+  }
+
+  /// Copies the selected rows of a partition to rows `firstRow...` of the kept stream, whose slabs are staged.
+  private func gather(
+    _ partition: [RowRun], _ selection: [[UInt32]], from p: Int, to firstRow: Int, _ layer: Int
+  ) {
+    let plan = session.plan.layers[layer]
+    let shape = plan.shape
+    let start = plan.partitionStart(p)
+    for head in 0..<shape.kvHeads {
+      let group = shape.group(of: head)
+      let heads = shape.heads(of: group)
+      var row = firstRow
+      forEachPiece(selection[head], head, partition, start, limit: { shape.slots - row % shape.slots }) {
+        run, offset, rows in
+        guard let buffer = layers[layer].kept[row / shape.slots, group] else { return }
+        let slot = row % shape.slots
+        let table = SlabShape.fixedHeaderBytes + ((head - heads.lowerBound) * shape.slots + slot) * 4
+        for (i, r) in rows.enumerated() {
+          buffer.value.storeBytes(
+            of: UInt32(run.first) + r, toByteOffset: table + i * 4, as: UInt32.self)
+        }
+        for (plane, source) in [run.keys, run.values].enumerated() {
+          let target =
+            buffer.value + SlabShape.headerBytes
+            + (plane * heads.count + head - heads.lowerBound) * shape.headStride + slot * shape.rowBytes
+          lagoon_gather_rows(source + offset, shape.rowBytes, rows, rows.count, target)
+        }
+        row += rows.count
+      }
+    }
+  }
+
+  /// One compressed frame of the selected rows of a partition.
+  private func frame(
+    _ partition: [RowRun], _ selection: [[UInt32]], from p: Int, _ plan: LayerPlan
+  ) throws(StoreError) -> [UInt8] {
+    let shape = plan.shape
+    let rows = selection[0].count
+    let start = plan.partitionStart(p)
+    let size = FrameDecoder.contentBytes(shape, rows: rows)
+    let positionBytes = shape.kvHeads * rows * 4
+    var gathered = ScratchMemory()
+    var content = ScratchMemory()
+    let rowArea = gathered.take(2 * shape.kvHeads * rows * shape.rowBytes)
+    let whole = content.take(size)
+    guard let rowBase = rowArea.baseAddress, let base = whole.baseAddress else {
+      throw StoreError(.internal, "an empty frame")
+    }
+    for head in 0..<shape.kvHeads {
+      for (i, row) in selection[head].enumerated() {
+        base.storeBytes(
+          of: UInt32(start) + row, toByteOffset: (head * rows + i) * 4, as: UInt32.self)
+      }
+      var done = 0
+      forEachPiece(selection[head], head, partition, start, limit: { .max }) { run, offset, picked in
+        for (plane, source) in [run.keys, run.values].enumerated() {
+          let target = rowBase + ((plane * shape.kvHeads + head) * rows + done) * shape.rowBytes
+          lagoon_gather_rows(source + offset, shape.rowBytes, picked, picked.count, target)
+        }
+        done += picked.count
+      }
+    }
+    lagoon_split_planes(
+      rowBase, shape.elementBytes, rowArea.count / shape.elementBytes, base + positionBytes)
+    return try zstd().compress(UnsafeRawBufferPointer(whole))
+  }
+
+  private func zstd() throws(StoreError) -> ZstdCompressor {
+    if let compressor { return compressor }
+    let made = try ZstdCompressor()
+    compressor = made
+    return made
+  }
+
+  /// Cuts ascending selected rows where a run ends or `limit` is reached.
+  ///
+  /// - Parameter body: gets a run, the offset of the head's rows in it, and rows relative to the run's first.
+  private func forEachPiece(
+    _ selected: [UInt32], _ head: Int, _ partition: [RowRun], _ start: Int, limit: () -> Int,
+    _ body: (RowRun, Int, [UInt32]) -> Void
+  ) {
+    var next = 0
+    for run in partition where run.heads.contains(head) {
+      let first = UInt32(run.first - start)
+      let end = first + UInt32(run.count)
+      while next < selected.count, selected[next] < end {
+        let most = limit()
+        var rows: [UInt32] = []
+        while next < selected.count, selected[next] < end, rows.count < most {
+          rows.append(selected[next] - first)
+          next += 1
+        }
+        body(run, (head - run.heads.lowerBound) * run.headStride, rows)
+      }
+    }
+  }
+}

@@ -1,0 +1,28 @@
+extension SessionPlan {
+  /// Most bytes that staging `capacity` tokens takes, wherever the session stands; nil: more than can be counted.
+  func stagedBytes(capacity: Int) -> Int? {
+    layers.reduce(CheckedSize(0)) { $0 + $1.stagedBytes(capacity: capacity) }.value
+  }
+}
+
+extension LayerPlan {
+  /// Window slabs: the rows of one append may all be there before the first partition is scored, beside two partitions.
+  /// Kept slabs: sinks and selected rows, the partial base slab copied. Streams: frames, and the slabs made of them at
+  /// commit.
+  fileprivate func stagedBytes(capacity: Int) -> CheckedSize {
+    let most = CheckedSize(capacity)
+    let partitions = CheckedSize(capacity / lag + 2)
+    // Each partition rounds up to whole slabs.
+    let windowSlabs = CheckedSize(capacity / shape.slots + 1) + partitions
+    let keptRows = CheckedSize(min(sinks, capacity)) + CheckedSize(kept) * partitions
+    let keptSlabs = CheckedSize((codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots + 2)
+    var bytes = (windowSlabs + keptSlabs) * CheckedSize(shape.groups) * CheckedSize(SlabShape.storedBytes)
+    for rows in [hasColdFrames ? kept : 0, archive ? lag : 0] where rows > 0 {
+      // At most 256 MiB of rows and their positions: no overflow.
+      let content = FrameDecoder.contentBytes(shape, rows: rows)
+      let frame = CheckedSize(FrameDirectory.padded(ZstdCompressor.bound(content)))
+      bytes = bytes + frame * partitions * CheckedSize(2) + CheckedSize(2 * content + 2 * SlabShape.storedBytes)
+    }
+    return most.value == nil ? most : bytes
+  }
+}

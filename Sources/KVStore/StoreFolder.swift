@@ -1,0 +1,71 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A store's folder, locked: exclusively by the daemon, shared by offline tools.
+struct StoreFolder: ~Copyable {
+  let path: String
+  private let lock: Int32
+
+  static let dataFile = "data.mdb"
+  static let lockFile = "lagoon.lock"
+
+  /// Makes the folder (mode 0700) and its lock file (0600) where they are missing, unless `readOnly`, and takes the lock.
+  ///
+  /// - Throws: `locked` where another process has it, `notFound` where there is no store to read.
+  init(path: String, readOnly: Bool) throws(StoreError) {
+    if !readOnly, mkdir(path, 0o700) != 0, errno != EEXIST {
+      throw Self.failure("cannot make the store's folder \(path)")
+    }
+    var info = stat()
+    guard stat(path, &info) == 0 else { throw Self.failure("there is no store at \(path)") }
+    guard info.st_mode & S_IFMT == S_IFDIR else {
+      throw StoreError(.invalidArgument, "\(path) is not a folder")
+    }
+    if readOnly, access("\(path)/\(Self.dataFile)", R_OK) != 0 {
+      throw Self.failure("there is no store at \(path)")
+    }
+    let flags = readOnly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC
+    let descriptor = open("\(path)/\(Self.lockFile)", flags, 0o600)
+    guard descriptor >= 0 else { throw Self.failure("cannot open \(path)/\(Self.lockFile)") }
+    while flock(descriptor, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 {
+      let code = errno
+      if code == EINTR { continue }
+      close(descriptor)
+      if code == EWOULDBLOCK {
+        throw StoreError(
+          .locked,
+          readOnly
+            ? "the store at \(path) is in use by a daemon: ask the daemon instead"
+            : "the store at \(path) is in use by another process",
+          systemCode: code)
+      }
+      throw StoreError(.internal, "cannot lock \(path)/\(Self.lockFile)", systemCode: code)
+    }
+    self.path = path
+    lock = descriptor
+  }
+
+  deinit { close(lock) }
+
+  /// Size of the data file; 0 where there is none.
+  var dataFileBytes: Int { Self.size(of: "\(path)/\(Self.dataFile)") }
+
+  static func size(of file: String) -> Int {
+    var info = stat()
+    return stat(file, &info) == 0 ? Int(info.st_size) : 0
+  }
+
+  private static func failure(_ what: String) -> StoreError {
+    let code = errno
+    let kind: StoreError.Code =
+      switch code {
+      case ENOENT: .notFound
+      case ENOSPC, EDQUOT: .diskFull
+      default: .invalidArgument
+      }
+    return StoreError(kind, "\(what): \(String(cString: strerror(code)))", systemCode: code)
+  }
+}

@@ -1,0 +1,74 @@
+import SparseAttention
+
+/// What an acknowledged commit survives. The death of the process by `kill -9` it survives always.
+public enum Durability: String, Sendable, CaseIterable {
+  /// No flush at commit (`MDB_NOSYNC`). After a power cut the store may be damaged; the next open detects that.
+  case process
+  /// Data flushed, the last meta page not (`MDB_NOMETASYNC`): a power cut may undo the last commits, never damage.
+  case ordered
+  /// Everything flushed before the acknowledgement.
+  case full
+}
+
+/// How rows are stored.
+public enum Codec: UInt8, Sendable, CaseIterable, Codable {
+  /// As they are, read in place.
+  case raw = 0
+  /// Lossless: byte planes, then zstd, a frame per partition. The window and the sinks stay raw.
+  case zstd = 1
+
+  public var name: String { self == .raw ? "raw" : "zstd" }
+  public init?(name: String) {
+    guard let codec = Codec.allCases.first(where: { $0.name == name }) else { return nil }
+    self = codec
+  }
+}
+
+/// How a store is opened.
+public struct StoreOptions: Sendable {
+  /// Most bytes that the data file may take. A store keeps its quota's map for as long as it is open.
+  public var quotaBytes: Int
+  public var durability: Durability
+  /// How many threads may read at once, beside the workers of `pool`.
+  public var connections: Int
+  /// Most bytes staged by all owners together.
+  public var stagedBytesTotal: Int
+  /// Most bytes staged by one owner; the cap of the `StagingAccount`s that the daemon makes.
+  public var stagedBytesPerOwner: Int
+  /// Threads that large attention calls share.
+  public var pool: WorkerPool?
+  /// Unix seconds; a test may stop it.
+  public var clock: @Sendable () -> Int64
+  /// How far, in committed transactions, the oldest reader may lag before commits wait for it (bounded).
+  package var readerLagLimit: Int = 64
+
+  public init(
+    quotaBytes: Int = 64 << 30, durability: Durability = .ordered, connections: Int = 64,
+    stagedBytesTotal: Int = 2 << 30, stagedBytesPerOwner: Int = 512 << 20, pool: WorkerPool? = nil,
+    clock: @escaping @Sendable () -> Int64 = StoreOptions.wallClock
+  ) {
+    self.quotaBytes = quotaBytes
+    self.durability = durability
+    self.connections = connections
+    self.stagedBytesTotal = stagedBytesTotal
+    self.stagedBytesPerOwner = stagedBytesPerOwner
+    self.pool = pool
+    self.clock = clock
+  }
+}
+
+/// 32 bytes that name a model's weights and configuration.
+public struct ModelFingerprint: Sendable, Hashable {
+  public static let byteCount = 32
+  /// All zero: not checked.
+  public static let none = ModelFingerprint(unchecked: [UInt8](repeating: 0, count: byteCount))
+
+  public let bytes: [UInt8]
+
+  public init?(bytes: some Collection<UInt8>) {
+    guard bytes.count == Self.byteCount else { return nil }
+    self.bytes = Array(bytes)
+  }
+
+  private init(unchecked bytes: [UInt8]) { self.bytes = bytes }
+}

@@ -1,0 +1,188 @@
+import Kernels
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+private typealias Attend = (
+  UnsafePointer<lagoon_query_rows>, UnsafeRawPointer, UnsafeRawPointer, UInt8, Int, Int64,
+  UnsafeMutablePointer<Float>
+) -> Void
+
+/// One call's input: queries that are already scaled, keys and values of one KV head.
+private struct Case {
+  let headDim: Int
+  let group: Int
+  let type: UInt8
+  var queries: [Float]  // [rows, headDim]
+  var keys: [Float]  // [count, headDim], as `type` rounds them
+  var values: [Float]
+  var firstQueryPosition = 0
+  var firstPosition = Int64.min
+
+  var rows: Int { queries.count / headDim }
+  var count: Int { keys.count / headDim }
+
+  init(headDim: Int, group: Int, queries: Int, keys: Int, type: UInt8, seed: UInt64, scale: Float = 1) {
+    var random = Random(seed)
+    self.headDim = headDim
+    self.group = group
+    self.type = type
+    self.queries = random.floats(queries * group * headDim, scale: scale / Float(headDim).squareRoot())
+    self.keys = rounded(random.floats(keys * headDim, scale: 2), to: type)
+    self.values = rounded(random.floats(keys * headDim), to: type)
+  }
+
+  func visible(row: Int) -> Int {
+    if firstPosition == .min { return count }
+    return max(0, min(count, firstQueryPosition + row / group - Int(firstPosition) + 1))
+  }
+
+  /// Rows `range` alone through a kernel: out [rows, headDim] and log-sum-exp [rows].
+  func run(_ attend: Attend, rows range: Range<Int>? = nil) -> (out: [Float], lse: [Float]) {
+    let range = range ?? 0..<rows
+    precondition(range.lowerBound % group == 0)
+    let padded = lagoon_padded_dim(headDim)
+    // 64-byte aligned, as the kernel's comment asks of the rows' memory.
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: 4 * (2 * range.count * padded + 2 * range.count + lagoon_attention_scratch(headDim) + 64),
+      alignment: 64)
+    defer { memory.deallocate() }
+    let packed = memory.bindMemory(to: Float.self, capacity: 2 * range.count * padded)
+    packed.initialize(repeating: 0, count: 2 * range.count * padded)
+    for (i, row) in range.enumerated() {
+      for c in 0..<headDim { packed[i * padded + c] = queries[row * headDim + c] }
+    }
+    let weighted = packed + range.count * padded
+    let scratch = weighted + range.count * padded
+    scratch.initialize(repeating: .nan, count: lagoon_attention_scratch(headDim))
+    var maximum = [Float](repeating: -.infinity, count: range.count)
+    var sum = [Float](repeating: 0, count: range.count)
+    let k = Elements(keys, as: type, misalignedBy: 1)
+    let v = Elements(values, as: type, misalignedBy: 3)
+    maximum.withUnsafeMutableBufferPointer { maximum in
+      sum.withUnsafeMutableBufferPointer { sum in
+        var rows = lagoon_query_rows(
+          queries: packed, weighted: weighted, maximum: maximum.baseAddress, sum: sum.baseAddress,
+          rows: range.count, group: group, headDim: headDim,
+          firstPosition: Int64(firstQueryPosition + range.lowerBound / group))
+        attend(&rows, k.base, v.base, type, count, firstPosition, scratch)
+      }
+    }
+    var out: [Float] = []
+    for i in 0..<range.count {
+      for c in 0..<headDim { out.append(sum[i] > 0 ? weighted[i * padded + c] / sum[i] : 0) }
+    }
+    return (out, zip(maximum, sum).map { $0 + log($1) })
+  }
+
+  /// The same in double precision.
+  func reference() -> (out: [Double], lse: [Double]) {
+    var out = [Double](repeating: 0, count: rows * headDim)
+    var lse = [Double](repeating: -.infinity, count: rows)
+    for row in 0..<rows {
+      let logits = (0..<visible(row: row)).map { r in
+        (0..<headDim).reduce(0.0) {
+          $0 + Double(queries[row * headDim + $1]) * Double(keys[r * headDim + $1])
+        }
+      }
+      guard let largest = logits.max() else { continue }
+      let weights = logits.map { exp($0 - largest) }
+      let sum = weights.reduce(0, +)
+      lse[row] = largest + log(sum)
+      for (r, weight) in weights.enumerated() {
+        for c in 0..<headDim { out[row * headDim + c] += weight / sum * Double(values[r * headDim + c]) }
+      }
+    }
+    return (out, lse)
+  }
+
+  func expectAccurate(_ name: String, _ attend: Attend, tolerance: Double = 2e-6) {
+    let got = run(attend)
+    let expected = reference()
+    let place = "\(name), type \(type), headDim \(headDim), \(rows) rows in groups of \(group), \(count) keys"
+    for (a, b) in zip(got.out, expected.out) where !(abs(Double(a) - b) <= tolerance) {
+      Issue.record("\(place): out \(a), not \(b)")
+      return
+    }
+    for (a, b) in zip(got.lse, expected.lse) where !(Double(a) == b || abs(Double(a) - b) <= tolerance) {
+      Issue.record("\(place): log-sum-exp \(a), not \(b)")
+      return
+    }
+  }
+}
+
+@Suite struct AttentionTests {
+  @Test(arguments: [1, 7, 16, 64, 80, 96, 128, 256])
+  func attentionIsAccurate(headDim: Int) {
+    for type in types {
+      for (group, queries, keys) in [(1, 1, 1), (1, 1, 64), (2, 1, 63), (3, 2, 65), (4, 1, 200), (8, 5, 131)]
+      {
+        let input = Case(
+          headDim: headDim, group: group, queries: queries, keys: keys, type: type.code, seed: UInt64(keys))
+        input.expectAccurate("scalar", lagoon_attend_scalar, tolerance: 4e-6)
+        onEveryTarget { input.expectAccurate($0, lagoon_attend) }
+      }
+    }
+  }
+
+  @Test func queriesSeeKeysUpToTheirPosition() {
+    for first in [-70, -3, 0, 5, 63, 64, 90, 200] {
+      var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, type: UInt8(LAGOON_BF16), seed: 3)
+      input.firstQueryPosition = 100
+      input.firstPosition = Int64(100 + first)
+      input.expectAccurate("scalar, first \(first)", lagoon_attend_scalar, tolerance: 4e-6)
+      onEveryTarget { input.expectAccurate("\($0), first \(first)", lagoon_attend) }
+    }
+  }
+
+  /// What makes a step's output independent of how a document is cut into calls.
+  @Test func aRowsBitsDoNotDependOnTheOtherRows() {
+    for type in types {
+      for headDim in [7, 64, 80] {
+        for first in [Int64.min, 30] {
+          var input = Case(headDim: headDim, group: 3, queries: 11, keys: 150, type: type.code, seed: 8)
+          input.firstQueryPosition = 100
+          input.firstPosition = first
+          onEveryTarget { target in
+            let whole = input.run(lagoon_attend)
+            for token in 0..<11 {
+              let range = token * 3..<token * 3 + 3
+              let alone = input.run(lagoon_attend, rows: range)
+              let place = "\(target), type \(type.code), headDim \(headDim), token \(token)"
+              #expect(bits(alone.lse) == bits(Array(whole.lse[range])), "\(place)")
+              #expect(
+                bits(alone.out)
+                  == bits(Array(whole.out[range.lowerBound * headDim..<range.upperBound * headDim])),
+                "\(place)")
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test func largeLogitsDoNotOverflow() {
+    // Logits of some 1e5: the largest one decides, and exp(logit) alone would be infinite.
+    let input = Case(
+      headDim: 64, group: 2, queries: 3, keys: 100, type: UInt8(LAGOON_F32), seed: 4, scale: 1e5)
+    // f32 logits of 1e5 are 0.01 apart, so only that the result is a mean of values is checked here.
+    onEveryTarget { target in
+      let got = input.run(lagoon_attend)
+      let reference = input.reference()
+      let limit = input.values.map(abs).max() ?? 0
+      #expect(got.out.allSatisfy { abs($0) <= limit * 1.0001 }, "\(target)")
+      for (a, b) in zip(got.lse, reference.lse) { #expect(abs(Double(a) - b) <= 1e-6 * abs(b), "\(target)") }
+    }
+    // Logits that overflow f32 altogether still give numbers.
+    var extreme = input
+    extreme.queries = extreme.queries.map { $0 * 1e20 }
+    extreme.keys = extreme.keys.map { $0 * 1e20 }
+    onEveryTarget { target in
+      #expect(extreme.run(lagoon_attend).out.allSatisfy { $0.isFinite }, "\(target)")
+    }
+  }
+}

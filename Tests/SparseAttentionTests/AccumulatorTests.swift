@@ -1,0 +1,172 @@
+import LagKV
+import SparseAttention
+import Testing
+
+@Suite struct AccumulatorTests {
+  private func blocks(_ k: Tensor, _ v: Tensor, cuts: [Int]) -> [KeyValueBlock] {
+    let edges = [0] + cuts + [k.tokens]
+    return zip(edges, edges.dropFirst()).map { block(k, v, rows: $0..<$1) }
+  }
+
+  @Test(arguments: [1, 7, 16, 64, 80, 96, 128, 256], ElementType.allCases)
+  func attentionIsTheDefinition(headDim: Int, type: ElementType) throws {
+    for group in [1, 2, 3, 4, 5, 8] {
+      let shape = try AttentionShape(queryHeads: 2 * group, kvHeads: 2, headDim: headDim)
+      let q = Tensor(random: 1, heads: 2 * group, tokens: 3, headDim: headDim, type: type)
+      let k = Tensor(random: 2, heads: 2, tokens: 90, headDim: headDim, type: type, scale: 2)
+      let v = Tensor(random: 3, heads: 2, tokens: 90, headDim: headDim, type: type)
+      let got = attend(shape, q.view, [blocks(k, v, cuts: [37])])
+      let expected = reference(shape, queries: q, keys: k, values: v)
+      #expect(got.difference(from: expected) <= 3e-6, "group \(group)")
+    }
+  }
+
+  @Test func scaleIsTakenAsGiven() throws {
+    let q = Tensor(random: 1, heads: 1, tokens: 2, headDim: 16, type: .float32)
+    let k = Tensor(random: 2, heads: 1, tokens: 30, headDim: 16, type: .float32)
+    let shape = try AttentionShape(queryHeads: 1, kvHeads: 1, headDim: 16, scale: 0.7)
+    let got = attend(shape, q.view, [[block(k, k, rows: 0..<30)]])
+    #expect(got.difference(from: reference(shape, queries: q, keys: k, values: k)) <= 2e-6)
+    let plain = try AttentionShape(queryHeads: 1, kvHeads: 1, headDim: 16)
+    #expect(plain.scale == 0.25)
+    #expect(got.difference(from: attend(plain, q.view, [[block(k, k, rows: 0..<30)]])) > 1e-3)
+  }
+
+  @Test func causalBlocksAreSeenFromTheirPositionOn() throws {
+    let shape = try AttentionShape(queryHeads: 4, kvHeads: 2, headDim: 32)
+    let q = Tensor(random: 1, heads: 4, tokens: 150, headDim: 32, type: .bfloat16)
+    let k = Tensor(random: 2, heads: 2, tokens: 300, headDim: 32, type: .bfloat16)
+    let v = Tensor(random: 3, heads: 2, tokens: 300, headDim: 32, type: .bfloat16)
+    // Rows 0..<100 for everyone, the rest at their positions 100..<300; queries at 120..<270.
+    let got = attend(
+      shape, q.view, firstQueryPosition: 120,
+      [[block(k, v, rows: 0..<100)], [block(k, v, rows: 100..<300, firstPosition: 100)]])
+    let expected = reference(shape, queries: q, keys: k, values: v) { token, row in
+      row < 100 || row <= 120 + token
+    }
+    #expect(got.difference(from: expected) <= 3e-6)
+  }
+
+  @Test func orderAndPartitionOfBlocksChangeRoundingOnly() throws {
+    let shape = try AttentionShape(queryHeads: 6, kvHeads: 3, headDim: 48)
+    let q = Tensor(random: 4, heads: 6, tokens: 5, headDim: 48, type: .float32)
+    let k = Tensor(random: 5, heads: 3, tokens: 400, headDim: 48, type: .float16, scale: 2)
+    let v = Tensor(random: 6, heads: 3, tokens: 400, headDim: 48, type: .float16)
+    let whole = attend(shape, q.view, [blocks(k, v, cuts: [])])
+    for cuts in [[1], [64, 128], [13, 14, 200, 399], Array(stride(from: 10, to: 400, by: 10))] {
+      let pieces = blocks(k, v, cuts: cuts)
+      #expect(attend(shape, q.view, [pieces]).difference(from: whole) <= 2e-6)
+      #expect(attend(shape, q.view, [pieces.reversed()]).difference(from: whole) <= 2e-6)
+      // One call or many give the same bits: only the order counts.
+      #expect(attend(shape, q.view, pieces.map { [$0] }).isIdentical(to: attend(shape, q.view, [pieces])))
+    }
+  }
+
+  @Test func blocksMayHoldSomeOfTheHeads() throws {
+    let shape = try AttentionShape(queryHeads: 3, kvHeads: 3, headDim: 16)
+    let q = Tensor(random: 4, heads: 3, tokens: 2, headDim: 16, type: .float32)
+    let k = Tensor(random: 5, heads: 3, tokens: 70, headDim: 16, type: .float32)
+    let v = Tensor(random: 6, heads: 3, tokens: 70, headDim: 16, type: .float32)
+    let stride = 70 * 16 * 4
+    let parts = [1..<3, 0..<1].map { heads in
+      KeyValueBlock(
+        keys: k.bytes + heads.lowerBound * stride, values: v.bytes + heads.lowerBound * stride, heads: heads,
+        headStrideBytes: stride, rows: 70, elementType: .float32)
+    }
+    let whole = attend(shape, q.view, [[block(k, v, rows: 0..<70)]])
+    #expect(attend(shape, q.view, [parts]).isIdentical(to: whole))
+  }
+
+  /// A query's bits are the same alone, in any slice of the call, and from any layout or count of threads.
+  @Test func bitsDependOnTheQueryAndTheBlocksAlone() throws {
+    let shape = try AttentionShape(queryHeads: 8, kvHeads: 2, headDim: 64)
+    let tokens = 100
+    let q = Tensor(random: 7, heads: 8, tokens: tokens, headDim: 64, type: .bfloat16)
+    let k = Tensor(random: 8, heads: 2, tokens: 700, headDim: 64, type: .bfloat16)
+    let v = Tensor(random: 9, heads: 2, tokens: 700, headDim: 64, type: .bfloat16)
+    let parts = [block(k, v, rows: 0..<600), block(k, v, rows: 600..<700, firstPosition: 600)]
+    let whole = attend(shape, q.view, firstQueryPosition: 600, [parts])
+    #expect(
+      whole.difference(from: reference(shape, queries: q, keys: k, values: v) { $1 <= 600 + $0 }) <= 3e-6)
+    for threads in [1, 2, 5] {
+      let pool = WorkerPool(threads: threads)
+      #expect(
+        attend(shape, q.view, firstQueryPosition: 600, [parts], pool: pool).isIdentical(to: whole),
+        "\(threads) threads")
+      for range in [0..<1, 17..<18, 3..<64, 16..<33, 99..<100] {
+        let slice = attend(
+          shape, q.view.slice(tokens: range), firstQueryPosition: 600 + range.lowerBound, [parts], pool: pool)
+        let expected = Attended(
+          out: Array(whole.out[range.lowerBound * 512..<range.upperBound * 512]),
+          lse: Array(whole.lse[range.lowerBound * 8..<range.upperBound * 8]))
+        #expect(slice.isIdentical(to: expected), "queries \(range), \(threads) threads")
+      }
+    }
+  }
+
+  @Test func queriesThatSeeNothingGiveZero() throws {
+    let shape = try AttentionShape(queryHeads: 2, kvHeads: 1, headDim: 8)
+    let q = Tensor(random: 1, heads: 2, tokens: 3, headDim: 8, type: .float32)
+    let k = Tensor(random: 2, heads: 1, tokens: 5, headDim: 8, type: .float32)
+    let nothing = Attended(
+      out: [Float](repeating: 0, count: 48), lse: [Float](repeating: -.infinity, count: 6))
+    #expect(attend(shape, q.view, []) == nothing)
+    #expect(attend(shape, q.view, [[], [block(k, k, rows: 2..<2)]]) == nothing)
+    #expect(attend(shape, q.view, [[block(k, k, rows: 0..<5, firstPosition: 3)]]) == nothing)
+    // The last of the three sees one.
+    let some = attend(shape, q.view, firstQueryPosition: 1, [[block(k, k, rows: 0..<5, firstPosition: 3)]])
+    #expect(Array(some.lse[0..<4]) == [Float](repeating: -.infinity, count: 4))
+    #expect(Array(some.out[32..<40]) == Array(k.floats[0..<8]))
+    #expect(
+      attend(shape, q.view.slice(tokens: 0..<0), [[block(k, k, rows: 0..<5)]]) == Attended(out: [], lse: []))
+  }
+
+  @Test func largeLogitsGiveTheLargestKeysValue() throws {
+    let shape = try AttentionShape(queryHeads: 1, kvHeads: 1, headDim: 4, scale: 1)
+    let q = Tensor([3e4, 0, 0, 0], heads: 1, tokens: 1, headDim: 4, type: .float32)
+    let keys = (0..<100).flatMap { row -> [Float] in [row == 70 ? 3 : -3, 0, 0, 0] }
+    let k = Tensor(keys, heads: 1, tokens: 100, headDim: 4, type: .float32)
+    let v = Tensor(random: 2, heads: 1, tokens: 100, headDim: 4, type: .float32)
+    let got = attend(shape, q.view, [[block(k, v, rows: 0..<100)]])
+    #expect(got.lse == [9e4])
+    #expect(got.out == Array(v.row(0, 70)))
+  }
+
+  @Test func resultsGoToAnyLayoutAndAlignment() throws {
+    let shape = try AttentionShape(queryHeads: 4, kvHeads: 2, headDim: 6)
+    let q = Tensor(random: 1, heads: 4, tokens: 3, headDim: 6, type: .float32)
+    let k = Tensor(random: 2, heads: 2, tokens: 20, headDim: 6, type: .float32)
+    let plain = attend(shape, q.view, [[block(k, k, rows: 0..<20)]])
+    var accumulator = AttentionAccumulator(shape: shape, queries: q.view, firstQueryPosition: 0)
+    accumulator.add([block(k, k, rows: 0..<20)], pool: nil)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 4 * (72 + 12) + 2, alignment: 16)
+    defer { memory.deallocate() }
+    let out = MutableTensorView.headMajor(memory + 1, tokens: 3, heads: 4, headDim: 6)
+    let lse = LogSumExpView.headMajor(memory + 1 + 4 * 72, tokens: 3, heads: 4)
+    accumulator.finish(out: out, logSumExp: lse)
+    for token in 0..<3 {
+      for head in 0..<4 {
+        #expect(lse[token, head] == plain.lse[token * 4 + head])
+        let row = (0..<6).map {
+          out.row(token: token, head: head).loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)
+        }
+        #expect(row == Array(plain.out[(token * 4 + head) * 6..<(token * 4 + head + 1) * 6]))
+      }
+    }
+    #expect(out.slice(tokens: 1..<3).row(token: 0, head: 2) == out.row(token: 1, head: 2))
+    #expect(lse.slice(tokens: 1..<3)[0, 3] == lse[1, 3])
+  }
+
+  @Test(arguments: [
+    (3, 2, 8, nil, AttentionError.Code.heads), (0, 1, 8, nil, .heads), (4, 0, 8, nil, .heads),
+    (1, 1, 0, nil, .headDim), (1, 1, 1025, nil, .headDim), (1, 1, 8, Float.nan, .scale),
+  ])
+  func impossibleShapesAreRefused(
+    queryHeads: Int, kvHeads: Int, headDim: Int, scale: Float?, code: AttentionError.Code
+  ) {
+    let error = #expect(throws: AttentionError.self) {
+      try AttentionShape(queryHeads: queryHeads, kvHeads: kvHeads, headDim: headDim, scale: scale)
+    }
+    #expect(error?.code == code)
+  }
+}

@@ -1,0 +1,1 @@
+../LagKVTests/Golden.swift

@@ -1,0 +1,119 @@
+import Foundation
+import SparseAttention
+import Synchronization
+import Testing
+
+@Suite struct WorkerPoolTests {
+  /// Sendable memory to count in; made for every test anew.
+  private final class Counter: Sendable {
+    let value = Atomic<Int>(0)
+    func add(_ n: Int) { value.add(n, ordering: .relaxed) }
+    var now: Int { value.load(ordering: .relaxed) }
+  }
+
+  @Test(arguments: [1, 2, 4])
+  func everyItemRunsOnce(threads: Int) {
+    let pool = WorkerPool(threads: threads)
+    for items in [0, 1, 2, 3, 100] {
+      let runs = (0..<items).map { _ in Counter() }
+      let strays = Counter()
+      pool.run(items) { item, participant in
+        runs[item].add(1)
+        if !(0..<threads).contains(participant) { strays.add(1) }
+      }
+      #expect(runs.allSatisfy { $0.now == 1 })
+      #expect(strays.now == 0)
+    }
+  }
+
+  @Test func helpersShareALargeCall() {
+    let pool = WorkerPool(threads: 3)
+    let seen = (0..<3).map { _ in Counter() }
+    pool.run(30) { _, participant in
+      seen[participant].add(1)
+      usleep(2000)
+    }
+    #expect(seen.map(\.now).reduce(0, +) == 30)
+    #expect(seen.allSatisfy { $0.now > 0 })
+  }
+
+  /// Two items of one call never run under one participant at the same time.
+  @Test func participantsAreExclusive() {
+    let pool = WorkerPool(threads: 4)
+    let inside = (0..<4).map { _ in Counter() }
+    let clashes = Counter()
+    for _ in 0..<50 {
+      pool.run(40) { _, participant in
+        inside[participant].add(1)
+        if inside[participant].now != 1 { clashes.add(1) }
+        inside[participant].add(-1)
+      }
+    }
+    #expect(clashes.now == 0)
+  }
+
+  @Test func manyCallersFinishAndNoMoreThanThePermitsComputeAtOnce() {
+    let threads = 3
+    let pool = WorkerPool(threads: threads)
+    let computing = Counter()
+    let most = Counter()
+    let done = Counter()
+    @Sendable func work() {
+      computing.add(1)
+      let now = computing.now
+      if now > most.now { most.add(now - most.now) }
+      usleep(50)
+      computing.add(-1)
+      done.add(1)
+    }
+    let callers = (0..<12).map { caller in
+      Thread {
+        for _ in 0..<10 {
+          if caller % 2 == 0 { pool.run(9) { _, _ in work() } } else { pool.runInline { work() } }
+        }
+        done.add(1)
+      }
+    }
+    for caller in callers { caller.start() }
+    let expected = 6 * 10 * 9 + 6 * 10 + 12
+    let deadline = Date(timeIntervalSinceNow: 30)
+    while done.now < expected && Date() < deadline { usleep(1000) }
+    #expect(done.now == expected)
+    #expect(most.now <= threads)
+  }
+
+  @Test func aClosedPoolRunsOnTheCallersThread() {
+    let pool = WorkerPool(threads: 3)
+    pool.close()
+    pool.close()
+    let others = Counter()
+    let runs = Counter()
+    pool.run(20) { _, participant in
+      runs.add(1)
+      if participant != 0 { others.add(1) }
+    }
+    #expect(runs.now == 20)
+    #expect(others.now == 0)
+    #expect(pool.runInline { 5 } == 5)
+  }
+
+  @Test func closingWaitsForACallUnderWay() {
+    for _ in 0..<20 {
+      let pool = WorkerPool(threads: 2)
+      let runs = Counter()
+      let caller = Thread {
+        pool.run(50) { _, _ in
+          usleep(20)
+          runs.add(1)
+        }
+        runs.add(1000)
+      }
+      caller.start()
+      usleep(200)
+      pool.close()
+      let deadline = Date(timeIntervalSinceNow: 10)
+      while runs.now < 1050 && Date() < deadline { usleep(100) }
+      #expect(runs.now == 1050)
+    }
+  }
+}
