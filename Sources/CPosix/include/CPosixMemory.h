@@ -1,0 +1,27 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// Anonymous shared memory of `bytes` bytes whose every page is allocated already and whose size is sealed: neither end can
+/// shrink it under the other, and a shortage of memory shows here, not as a signal later.
+/// Returns a descriptor (close-on-exec) or a negated errno (ENOMEM or ENOSPC: no memory).
+int lagoon_create_sealed_memory(const char *name, uint64_t bytes);
+
+/// Maps `bytes` bytes of `descriptor` for reading and writing, shared. Returns 0 and sets `*address`, or a negated errno.
+int lagoon_map_shared(int descriptor, uint64_t bytes, void **address);
+
+/// Maps `bytes` bytes of private zeroed memory, which cost nothing until they are written to.
+/// Returns 0 and sets `*address`, or a negated errno.
+int lagoon_map_private(uint64_t bytes, void **address);
+
+/// Returns a mapping to the system.
+void lagoon_unmap(void *address, uint64_t bytes);
+
+/// The size of the file behind `descriptor`, or a negated errno.
+int64_t lagoon_file_size(int descriptor);
+
+/// Whether the size of the memory behind `descriptor` is sealed against shrinking: 1, 0, or a negated errno.
+int lagoon_is_sealed_against_shrinking(int descriptor);
+
+/// Names the calling thread for debuggers and `ps`; the system takes 15 bytes.
+void lagoon_name_thread(const char *name);

@@ -1,0 +1,8 @@
+import LagKV
+import LagoonProtocol
+
+// The vocabulary of this module's API, so that a client imports LagoonClient alone.
+public typealias ElementType = LagKV.ElementType
+public typealias PolicyKind = LagKV.PolicyKind
+public typealias Codec = LagoonProtocol.Codec
+public typealias TokenHash = LagoonProtocol.TokenHash

@@ -1,0 +1,190 @@
+import LagKV
+import LagoonProtocol
+
+/// What rows are appended to and attended over: an open session or an overlay, by its handle.
+struct Target {
+  let connection: LagoonConnection
+  let handle: UInt32
+
+  private var exchange: Exchange { connection.exchange }
+
+  func append(layer: Int, keys: HostTensor, values: HostTensor) throws(LagoonError) {
+    var call = WireAppend()
+    call.target = handle
+    call.layer = try number(layer)
+    let sent = try lay([keys, values], results: 0)
+    call.keys = sent.tensors[0]
+    call.values = sent.tensors[1]
+    guard case .done? = try send(.append(call), [keys, values], sent).result else {
+      throw exchange.unexpectedReply("append")
+    }
+  }
+
+  func step(
+    layer: Int, queries: HostTensor, keys: HostTensor, values: HostTensor, scale: Float?,
+    into out: UnsafeMutableBufferPointer<Float>, logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) -> Int {
+    let sizes = try resultBytes(queries, out, logSumExp)
+    var call = WireStep()
+    call.target = handle
+    call.layer = try number(layer)
+    if let scale { call.scale = scale }
+    let sent = try lay([queries, keys, values], results: sizes.out + sizes.logSumExp)
+    call.queries = sent.tensors[0]
+    call.keys = sent.tensors[1]
+    call.values = sent.tensors[2]
+    if let offset = sent.resultOffset { call.output.arenaOffset = UInt64(offset) }
+    let reply = try send(.step(call), [queries, keys, values], sent)
+    return try take(reply, sent, out, logSumExp)
+  }
+
+  func attend(
+    layer: Int, queries: HostTensor, scale: Float?, ifTokens: Int?,
+    into out: UnsafeMutableBufferPointer<Float>, logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) -> Int {
+    let sizes = try resultBytes(queries, out, logSumExp)
+    var call = WireAttend()
+    call.target = handle
+    call.layer = try number(layer)
+    if let scale { call.scale = scale }
+    if let ifTokens { call.ifTokens = try wireCount(ifTokens, "a session") }
+    let sent = try lay([queries], results: sizes.out + sizes.logSumExp)
+    call.queries = sent.tensors[0]
+    if let offset = sent.resultOffset { call.output.arenaOffset = UInt64(offset) }
+    return try take(try send(.attend(call), [queries], sent), sent, out, logSumExp)
+  }
+
+  // MARK: Tensors on their way
+
+  /// Where a call's tensors travel.
+  private struct Sent {
+    var tensors: [WireTensor] = []
+    var offsets: [Int] = []
+    /// Of `out` in the arena, with the log-sum-exp behind it; nil: the result comes inline.
+    var resultOffset: Int?
+    var inArena = false
+  }
+
+  private func lay(_ tensors: [HostTensor], results: Int) throws(LagoonError) -> Sent {
+    var placement = Placement()
+    var sent = Sent()
+    for tensor in tensors { sent.offsets.append(placement.place(tensor.byteCount)) }
+    let inlineBytes = placement.end
+    if let arena = connection.arena {
+      let resultOffset = placement.place(results)
+      if placement.end <= arena.bytes.count {
+        sent.inArena = true
+        sent.resultOffset = results > 0 ? resultOffset : nil
+      }
+    }
+    let limit = connection.daemon.limits.tensorBytes
+    guard sent.inArena || max(inlineBytes, results) <= limit else {
+      throw LagoonError(
+        .tooLarge,
+        "\(inlineBytes) bytes of tensors for \(results) of results are above the daemon's limit of \(limit) a frame:"
+          + " cut the tokens into smaller calls, or connect with an arena that holds them")
+    }
+    for (tensor, offset) in zip(tensors, sent.offsets) {
+      let place: WireTensor.OneOf_Place =
+        sent.inArena ? .arenaOffset(UInt64(offset)) : .inlineOffset(UInt64(offset))
+      guard let message = tensor.wire(at: place) else {
+        throw LagoonError(.invalidArgument, "a tensor's size is above 2^32")
+      }
+      sent.tensors.append(message)
+    }
+    return sent
+  }
+
+  private func send(
+    _ call: WireRequest.OneOf_Call, _ tensors: [HostTensor], _ sent: Sent
+  ) throws(LagoonError) -> WireReply {
+    if sent.inArena, let arena = connection.arena {
+      for (tensor, offset) in zip(tensors, sent.offsets) {
+        let region = UnsafeMutableRawBufferPointer(rebasing: arena.bytes[offset..<offset + tensor.byteCount])
+        tensor.withBytes { region.copyMemory(from: $0) }
+      }
+      return try exchange.call(call)
+    }
+    return try Self.withPieces(tensors, sent.offsets) { pieces in
+      Result { () throws(LagoonError) in try exchange.call(call, tensors: pieces) }
+    }.get()
+  }
+
+  /// The tensors' memory and the gaps between them, in order.
+  private static func withPieces<R>(
+    _ tensors: [HostTensor], _ offsets: [Int], pieces: [UnsafeRawBufferPointer] = [], end: Int = 0,
+    _ body: ([UnsafeRawBufferPointer]) -> R
+  ) -> R {
+    guard let tensor = tensors.first, let offset = offsets.first else { return body(pieces) }
+    return Self.gap.withUnsafeBytes { gap in
+      tensor.withBytes { bytes in
+        withPieces(
+          Array(tensors.dropFirst()), Array(offsets.dropFirst()),
+          pieces: pieces + [UnsafeRawBufferPointer(rebasing: gap[0..<offset - end]), bytes],
+          end: offset + bytes.count, body)
+      }
+    }
+  }
+  private static let gap = [UInt8](repeating: 0, count: 64)
+
+  private func take(
+    _ reply: WireReply, _ sent: Sent, _ out: UnsafeMutableBufferPointer<Float>,
+    _ logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) -> Int {
+    guard case .attention(let attention)? = reply.result else {
+      throw exchange.unexpectedReply("an attention call")
+    }
+    let out = UnsafeMutableRawBufferPointer(out)
+    let logSumExp = UnsafeMutableRawBufferPointer(logSumExp)
+    if let offset = sent.resultOffset, let arena = connection.arena {
+      guard attention.out.place == .arenaOffset(UInt64(offset)),
+        attention.logSumExpOffset == UInt64(offset + out.count)
+      else { throw exchange.unexpectedReply("an attention call") }
+      out.copyMemory(from: UnsafeRawBufferPointer(rebasing: arena.bytes[offset..<offset + out.count]))
+      let end = offset + out.count
+      logSumExp.copyMemory(from: UnsafeRawBufferPointer(rebasing: arena.bytes[end..<end + logSumExp.count]))
+    } else {
+      guard attention.out.place == .inlineOffset(0), attention.logSumExpOffset == UInt64(out.count) else {
+        throw exchange.unexpectedReply("an attention call")
+      }
+      try exchange.receiveTensors(into: out)
+      try exchange.receiveTensors(into: logSumExp)
+    }
+    return Int(clamping: attention.tokens)
+  }
+
+  private func resultBytes(
+    _ queries: HostTensor, _ out: UnsafeMutableBufferPointer<Float>,
+    _ logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) -> (out: Int, logSumExp: Int) {
+    precondition(out.count == queries.elementCount, "out has the queries' shape")
+    precondition(
+      logSumExp.count == queries.tokens * queries.heads, "logSumExp has an element per query and head")
+    return (out.count * 4, logSumExp.count * 4)
+  }
+
+  private func number(_ layer: Int) throws(LagoonError) -> UInt32 {
+    guard let layer = UInt32(exactly: layer) else {
+      throw LagoonError(.invalidArgument, "there is no layer \(layer)")
+    }
+    return layer
+  }
+}
+
+extension Attention {
+  /// Attention of `queries` as `body` fills it in.
+  init(
+    of queries: HostTensor,
+    _ body: (UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>) throws(LagoonError) -> Int
+  ) throws(LagoonError) {
+    out = [Float](repeating: 0, count: queries.elementCount)
+    logSumExp = [Float](repeating: 0, count: queries.tokens * queries.heads)
+    tokens = 0
+    let result = out.withUnsafeMutableBufferPointer { out in
+      logSumExp.withUnsafeMutableBufferPointer { logSumExp in
+        Result { () throws(LagoonError) in try body(out, logSumExp) }
+      }
+    }
+    tokens = try result.get()
+  }
+}
