@@ -74,7 +74,7 @@ struct GoldenRun {
   private func connect() throws -> LagoonConnection {
     try LagoonConnection(
       socketPath: daemon.socketPath, clientName: "lagoon-bench golden",
-      arenaBytes: variant.arena ? 32 << 20 : 0)
+      arenaBytes: variant.arena ? 4 << 20 : 0)
   }
 
   private func sessionParameters(_ policy: PolicyKind) -> SessionParameters {
