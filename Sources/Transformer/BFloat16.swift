@@ -1,0 +1,26 @@
+/// Rounding of f32 to bf16, to nearest and ties to even.
+package enum BFloat16 {
+  /// The bf16 bits of `value`; NaN stays NaN.
+  @inline(__always)
+  package static func bits(_ value: Float) -> UInt16 {
+    let bits = value.bitPattern
+    let rounded = UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+    return value.isNaN ? UInt16(truncatingIfNeeded: bits >> 16) | 0x40 : rounded
+  }
+
+  /// `value` rounded to bf16, as f32.
+  @inline(__always)
+  package static func round(_ value: Float) -> Float { Float(bitPattern: UInt32(bits(value)) << 16) }
+
+  package static func round(
+    _ values: UnsafeBufferPointer<Float>, into output: UnsafeMutableBufferPointer<Float>
+  ) {
+    for index in values.indices { output[index] = round(values[index]) }
+  }
+
+  package static func convert(
+    _ values: UnsafeBufferPointer<Float>, into output: UnsafeMutableBufferPointer<UInt16>
+  ) {
+    for index in values.indices { output[index] = bits(values[index]) }
+  }
+}

@@ -1,0 +1,59 @@
+/// The arithmetic of the matmuls. Everything between them is f32.
+public enum Compute: String, Sendable, CaseIterable {
+  case float32 = "f32"
+  /// Both factors rounded to bf16, products summed in f32.
+  case bfloat16 = "bf16"
+}
+
+/// What the linear layers of a model share: the engine, the arithmetic, and memory for converted inputs.
+package final class MatmulBackend {
+  let oneDNN: OneDNN
+  let compute: Compute
+  /// The type that matmuls really take: f32 also for bf16 on a CPU without bf16 matmul, with factors rounded to bf16 before.
+  let factorType: FactorType
+  /// For people: the arithmetic and the kernel that does it.
+  let summary: String
+  private var converted = FloatBuffer(count: 0)
+
+  package init(_ compute: Compute) throws(ModelError) {
+    let oneDNN = try OneDNN()
+    func probe(_ type: FactorType) throws(ModelError) -> Matmul? {
+      try Matmul(oneDNN, rows: 64, inputs: 64, outputs: 64, type, weights: .any(64, 64, type))
+    }
+    self.oneDNN = oneDNN
+    self.compute = compute
+    if compute == .bfloat16, let native = try probe(.bfloat16), !native.isReference {
+      factorType = .bfloat16
+      summary = "bf16 (oneDNN \(native.implementation))"
+    } else {
+      guard let plain = try probe(.float32) else { throw ModelError(.backend, "oneDNN has no f32 matmul") }
+      factorType = .float32
+      summary =
+        compute == .float32
+        ? "f32 (oneDNN \(plain.implementation))"
+        : "bf16 factors multiplied in f32 (oneDNN \(plain.implementation)): this CPU has no bf16 matmul"
+    }
+  }
+
+  /// Calls `body` with the input as the matmuls take it: as it is, or converted.
+  func withFactors(
+    _ input: UnsafeBufferPointer<Float>, _ body: (UnsafeRawPointer) throws(ModelError) -> Void
+  ) throws(ModelError) {
+    if compute == .float32 {
+      guard let address = input.baseAddress else { return }
+      return try body(UnsafeRawPointer(address))
+    }
+    if converted.count < input.count { converted = FloatBuffer(count: input.count) }
+    let target = converted.writable(input.count)
+    guard let address = target.baseAddress else { return }
+    if factorType == .float32 {
+      BFloat16.round(input, into: target)
+    } else {
+      // The buffer has four bytes per element, of which bf16 needs two; nobody else sees it meanwhile.
+      UnsafeMutableRawBufferPointer(target).withMemoryRebound(to: UInt16.self) { halves in
+        BFloat16.convert(input, into: UnsafeMutableBufferPointer(rebasing: halves[..<input.count]))
+      }
+    }
+    try body(UnsafeRawPointer(address))
+  }
+}

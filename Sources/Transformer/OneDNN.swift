@@ -1,0 +1,231 @@
+import COneDNN
+
+/// Element types of a matmul's factors. The product is always f32.
+enum FactorType {
+  case float32, bfloat16
+
+  fileprivate var code: dnnl_data_type_t { self == .float32 ? dnnl_f32 : dnnl_bf16 }
+}
+
+private func check(_ status: dnnl_status_t, _ what: String) throws(ModelError) {
+  guard status == dnnl_success else {
+    throw ModelError(.backend, "oneDNN: \(what) failed with status \(status.rawValue)")
+  }
+}
+
+/// oneDNN's CPU engine with one stream. Everything made from it is used from one thread at a time.
+final class OneDNN {
+  fileprivate let engine: dnnl_engine_t
+  fileprivate let stream: dnnl_stream_t
+
+  init() throws(ModelError) {
+    var engine: dnnl_engine_t?
+    try check(dnnl_engine_create(&engine, dnnl_cpu, 0), "dnnl_engine_create")
+    guard let engine else { throw ModelError(.backend, "oneDNN: no engine") }
+    var stream: dnnl_stream_t?
+    let status = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags.rawValue)
+    guard status == dnnl_success, let stream else {
+      dnnl_engine_destroy(engine)
+      throw ModelError(.backend, "oneDNN: dnnl_stream_create failed with status \(status.rawValue)")
+    }
+    self.engine = engine
+    self.stream = stream
+  }
+
+  deinit {
+    dnnl_stream_destroy(stream)
+    dnnl_engine_destroy(engine)
+  }
+
+  fileprivate func run(_ primitive: dnnl_primitive_t, _ arguments: [dnnl_exec_arg_t]) throws(ModelError) {
+    let status = arguments.withUnsafeBufferPointer {
+      dnnl_primitive_execute(primitive, stream, Int32($0.count), $0.baseAddress)
+    }
+    try check(status, "dnnl_primitive_execute")
+    try check(dnnl_stream_wait(stream), "dnnl_stream_wait")
+  }
+}
+
+/// How a matrix lies in memory: extents, element type, and the blocking that oneDNN chose.
+struct MatrixLayout: Equatable {
+  fileprivate var descriptor: dnnl_memory_desc_t
+
+  /// Row-major, or column-major as the transpose of a row-major matrix.
+  static func strided(
+    _ rows: Int, _ columns: Int, _ type: FactorType, transposed: Bool = false
+  ) throws(ModelError) -> MatrixLayout {
+    var layout = MatrixLayout(descriptor: dnnl_memory_desc_t())
+    let dimensions = [Int64(rows), Int64(columns)]
+    let strides = transposed ? [1, Int64(rows)] : [Int64(columns), 1]
+    try check(
+      dnnl_memory_desc_init_by_strides(&layout.descriptor, 2, dimensions, type.code, strides),
+      "dnnl_memory_desc_init_by_strides")
+    return layout
+  }
+
+  /// Whatever oneDNN finds fastest; resolved when a `Matmul` is made.
+  static func any(_ rows: Int, _ columns: Int, _ type: FactorType) throws(ModelError) -> MatrixLayout {
+    var layout = MatrixLayout(descriptor: dnnl_memory_desc_t())
+    try check(
+      dnnl_memory_desc_init_by_tag(
+        &layout.descriptor, 2, [Int64(rows), Int64(columns)], type.code, dnnl_format_tag_any),
+      "dnnl_memory_desc_init_by_tag")
+    return layout
+  }
+
+  static func == (left: MatrixLayout, right: MatrixLayout) -> Bool {
+    withUnsafePointer(to: left.descriptor) { left in
+      withUnsafePointer(to: right.descriptor) { right in dnnl_memory_desc_equal(left, right) != 0 }
+    }
+  }
+}
+
+/// A oneDNN memory object: a layout and the address of elements, which it owns or borrows for one call.
+private struct MatrixMemory: ~Copyable {
+  let handle: dnnl_memory_t
+
+  /// - Parameter owning: allocates the elements, freed with the object; otherwise an address is set before each use.
+  init(_ oneDNN: OneDNN, _ layout: MatrixLayout, owning: Bool) throws(ModelError) {
+    var layout = layout
+    var handle: dnnl_memory_t?
+    // DNNL_MEMORY_ALLOCATE, a macro that Swift does not import, is the address of all ones.
+    let address = owning ? UnsafeMutableRawPointer(bitPattern: UInt.max) : nil
+    try check(dnnl_memory_create(&handle, &layout.descriptor, oneDNN.engine, address), "dnnl_memory_create")
+    guard let handle else { throw ModelError(.backend, "oneDNN: no memory object") }
+    self.handle = handle
+  }
+
+  deinit { dnnl_memory_destroy(handle) }
+
+  /// Borrows the elements at `address` until the next call; oneDNN writes only to destinations.
+  func borrow(_ address: UnsafeRawPointer) throws(ModelError) {
+    try check(
+      dnnl_memory_set_data_handle(handle, UnsafeMutableRawPointer(mutating: address)),
+      "dnnl_memory_set_data_handle")
+  }
+}
+
+/// A matrix copied once into the layout that its matmuls want.
+final class PackedMatrix {
+  let layout: MatrixLayout
+  private let oneDNN: OneDNN
+  private let memory: MatrixMemory
+  fileprivate var handle: dnnl_memory_t { memory.handle }
+
+  private init(_ oneDNN: OneDNN, _ layout: MatrixLayout) throws(ModelError) {
+    self.oneDNN = oneDNN
+    self.layout = layout
+    memory = try MatrixMemory(oneDNN, layout, owning: true)
+  }
+
+  /// Reorders elements at an address that lies there in `source`, converting the type where the layouts differ in it.
+  convenience init(
+    _ oneDNN: OneDNN, _ layout: MatrixLayout, from address: UnsafeRawPointer, _ source: MatrixLayout
+  ) throws(ModelError) {
+    try self.init(oneDNN, layout)
+    let memory = try MatrixMemory(oneDNN, source, owning: false)
+    try memory.borrow(address)
+    try reorder(from: memory.handle, source)
+  }
+
+  /// Reorders another packed matrix.
+  convenience init(_ oneDNN: OneDNN, _ layout: MatrixLayout, from other: PackedMatrix) throws(ModelError) {
+    try self.init(oneDNN, layout)
+    try reorder(from: other.handle, other.layout)
+  }
+
+  private func reorder(from source: dnnl_memory_t, _ sourceLayout: MatrixLayout) throws(ModelError) {
+    var from = sourceLayout.descriptor
+    var to = layout.descriptor
+    var descriptor: dnnl_primitive_desc_t?
+    try check(
+      dnnl_reorder_primitive_desc_create(&descriptor, &from, oneDNN.engine, &to, oneDNN.engine, nil),
+      "dnnl_reorder_primitive_desc_create")
+    defer { dnnl_primitive_desc_destroy(descriptor) }
+    var primitive: dnnl_primitive_t?
+    try check(dnnl_primitive_create(&primitive, descriptor), "dnnl_primitive_create")
+    guard let primitive else { throw ModelError(.backend, "oneDNN: no reorder") }
+    defer { dnnl_primitive_destroy(primitive) }
+    try oneDNN.run(
+      primitive,
+      [
+        dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source),
+        dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: handle),
+      ])
+  }
+}
+
+/// One compiled matmul, `[rows, inputs] · [inputs, outputs] → [rows, outputs]`, f32 out.
+final class Matmul {
+  /// oneDNN's name of the kernel, such as `brg:avx512_core_amx_bf16` or `gemm:jit`.
+  let implementation: String
+  /// The layout that the weights must have.
+  let weightsLayout: MatrixLayout
+  private let oneDNN: OneDNN
+  private let primitive: dnnl_primitive_t
+  private let source: MatrixMemory
+  private let destination: MatrixMemory
+
+  /// Whether oneDNN fell back to its plain reference loops, which are orders of magnitude slower.
+  var isReference: Bool { implementation.hasPrefix("ref") }
+
+  /// - Parameter weights: the layout to use, or `any` for oneDNN's choice.
+  /// - Returns: nil when this CPU has no such matmul.
+  init?(
+    _ oneDNN: OneDNN, rows: Int, inputs: Int, outputs: Int, _ type: FactorType, weights: MatrixLayout
+  ) throws(ModelError) {
+    let sourceLayout = try MatrixLayout.strided(rows, inputs, type)
+    let destinationLayout = try MatrixLayout.strided(rows, outputs, .float32)
+    var from = sourceLayout.descriptor
+    var by = weights.descriptor
+    var to = destinationLayout.descriptor
+    var operation = dnnl_matmul_desc_t()
+    try check(dnnl_matmul_desc_init(&operation, &from, &by, nil, &to), "dnnl_matmul_desc_init")
+    var descriptor: dnnl_primitive_desc_t?
+    let status = dnnl_primitive_desc_create(&descriptor, &operation, nil, oneDNN.engine, nil)
+    if status == dnnl_unimplemented { return nil }
+    try check(status, "dnnl_primitive_desc_create")
+    defer { dnnl_primitive_desc_destroy(descriptor) }
+
+    guard let chosen = dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 0) else {
+      throw ModelError(.backend, "oneDNN: a matmul without weights")
+    }
+    var name: UnsafePointer<CChar>?
+    try check(
+      dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &name), "dnnl_primitive_desc_query")
+    let source = try MatrixMemory(oneDNN, sourceLayout, owning: false)
+    let destination = try MatrixMemory(oneDNN, destinationLayout, owning: false)
+    var primitive: dnnl_primitive_t?
+    try check(dnnl_primitive_create(&primitive, descriptor), "dnnl_primitive_create")
+    guard let primitive else { throw ModelError(.backend, "oneDNN: no matmul") }
+    self.oneDNN = oneDNN
+    self.primitive = primitive
+    weightsLayout = MatrixLayout(descriptor: chosen.pointee)
+    implementation = name.map { String(cString: $0) } ?? "unknown"
+    self.source = source
+    self.destination = destination
+  }
+
+  deinit { dnnl_primitive_destroy(primitive) }
+
+  /// Multiplies.
+  ///
+  /// - Parameters:
+  ///   - input: `[rows, inputs]` in the matmul's element type, row-major.
+  ///   - weights: in `weightsLayout`.
+  ///   - output: `[rows, outputs]`, row-major, overwritten.
+  func execute(
+    _ input: UnsafeRawPointer, _ weights: PackedMatrix, into output: UnsafeMutablePointer<Float>
+  ) throws(ModelError) {
+    precondition(weights.layout == weightsLayout, "weights packed for another matmul")
+    try source.borrow(input)
+    try destination.borrow(UnsafeRawPointer(output))
+    try oneDNN.run(
+      primitive,
+      [
+        dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: destination.handle),
+      ])
+  }
+}
