@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -199,9 +200,30 @@ int64_t lagoon_socket_receive(int socket, void *destination, size_t bytes, int64
   return (int64_t)received;
 }
 
+int64_t lagoon_socket_receive_some(int socket, void *destination, size_t bytes) {
+  for (;;) {
+    const ssize_t received = recv(socket, destination, bytes, 0);
+    if (received >= 0) return received;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 int lagoon_wait_readable(int first, int second, int64_t timeout) {
   struct pollfd polled[2] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
   const int ready = wait_until(polled, second >= 0 ? 2 : 1, deadline_after(timeout));
   if (ready <= 0) return ready;
   return (polled[0].revents != 0 ? 1 : 0) | (second >= 0 && polled[1].revents != 0 ? 2 : 0);
+}
+
+int lagoon_event_create(void) {
+  const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return event < 0 ? -errno : event;
+}
+
+void lagoon_event_raise(int event) {
+  const uint64_t one = 1;
+  ssize_t written;
+  do {
+    written = write(event, &one, sizeof one);
+  } while (written < 0 && errno == EINTR);
 }

@@ -11,7 +11,10 @@ final class Exchange {
   private var messages = MappedBuffer()
   private var nextRequest: UInt64 = 1
   private var connectionID: UInt64 = 0
-  private var limits = FrameLimits(messageBytes: 64 << 20, tensorBytes: 1 << 40)
+  /// Of what the daemon may send.
+  private let limits = FrameLimits(messageBytes: 64 << 20, tensorBytes: 1 << 40)
+  /// Of what the daemon takes.
+  private var messageLimit = 1 << 20
   private var lost: LagoonError?
   /// Tensor bytes of the last reply that are still in the socket.
   private(set) var pendingTensorBytes = 0
@@ -26,9 +29,16 @@ final class Exchange {
       failure.systemCode = Int(error.code)
       throw failure
     }
+    // Who made the socket sees everything sent over it.
+    guard let user = try? socket.peer.user, user == geteuid() || user == 0 || geteuid() == 0 else {
+      throw LagoonError(.cannotConnect, "the daemon on \(path) is another user's")
+    }
   }
 
-  func introduced(as connectionID: UInt64) { self.connectionID = connectionID }
+  func introduced(as connectionID: UInt64, messageLimit: Int) {
+    self.connectionID = connectionID
+    self.messageLimit = messageLimit
+  }
 
   func abandon(_ call: WireRequest.OneOf_Call) { abandoned.append(call) }
 
@@ -102,6 +112,10 @@ final class Exchange {
       bytes = try message.serializedBytes()
     } catch {
       throw LagoonError(.badMessage, "the request cannot be encoded: \(error)")
+    }
+    guard bytes.count <= messageLimit else {
+      throw LagoonError(
+        .tooLarge, "the request's message has \(bytes.count) bytes, and the daemon takes \(messageLimit)")
     }
     do throws(SystemError) {
       try socket.send(requestID: request, message: bytes, tensors: tensors)

@@ -31,7 +31,7 @@ public final class LagoonConnection {
       throw exchange.unexpectedReply("hello")
     }
     daemon = DaemonInfo(reply)
-    exchange.introduced(as: reply.connectionID)
+    exchange.introduced(as: reply.connectionID, messageLimit: daemon.limits.messageBytes)
     arena = arenaBytes > 0 ? try ClientArena(bytes: arenaBytes, through: exchange) : nil
   }
 

@@ -71,4 +71,16 @@ package struct FrameSocket: ~Copyable, Sendable {
       try SystemError.check(lagoon_socket_receive(number, buffer.baseAddress, buffer.count, timeout, &passed))
     )
   }
+
+  /// Receives what is there, waiting for the first byte for ever.
+  /// - Returns: the bytes received, 0 at the end of the stream.
+  package func receiveSome(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+    Int(try SystemError.check(lagoon_socket_receive_some(number, buffer.baseAddress, buffer.count)))
+  }
+
+  /// Waits until there is something to read, or the end of the stream.
+  /// - Returns: false if `timeout` milliseconds passed.
+  package func waitReadable(timeout: Int64) throws(SystemError) -> Bool {
+    try SystemError.check(lagoon_wait_readable(number, -1, timeout)) != 0
+  }
 }

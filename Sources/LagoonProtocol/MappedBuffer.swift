@@ -5,6 +5,8 @@ import CPosix
 package struct MappedBuffer: ~Copyable {
   private var start: UnsafeMutableRawPointer?
   private var capacity = 0
+  /// Reservations in a row that took less than an eighth of a large buffer.
+  private var smallOnes = 0
 
   /// Kept whatever happens: 64 KiB.
   package static let smallest = 1 << 16
@@ -19,6 +21,8 @@ package struct MappedBuffer: ~Copyable {
   /// ``reserve(_:)``, ``shrink()`` and `deinit`.
   /// - Throws: ENOMEM.
   package mutating func reserve(_ bytes: Int) throws(SystemError) -> UnsafeMutableRawBufferPointer {
+    smallOnes = isLarge && bytes < capacity / 8 ? smallOnes + 1 : 0
+    if smallOnes >= 32 { shrink() }
     if bytes > capacity {
       release()
       // Whole powers of two, so that a stream of frames of slightly different sizes settles at once.
@@ -43,5 +47,6 @@ package struct MappedBuffer: ~Copyable {
     if let start { lagoon_unmap(start, UInt64(capacity)) }
     start = nil
     capacity = 0
+    smallOnes = 0
   }
 }

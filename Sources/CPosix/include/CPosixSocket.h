@@ -38,6 +38,16 @@ int lagoon_socket_send(int socket, const lagoon_piece *pieces, size_t count, int
 /// what had arrived by then lost.
 int64_t lagoon_socket_receive(int socket, void *destination, size_t bytes, int64_t timeout, int *passed);
 
+/// Receives what is there, at most `bytes` bytes, waiting for the first of them for ever.
+/// Returns the bytes received (0: end of stream) or a negated errno.
+int64_t lagoon_socket_receive_some(int socket, void *destination, size_t bytes);
+
 /// Waits until there is something to read (or the end of the stream) on `first`, or on `second` when that is not -1.
 /// Returns a mask (1: first, 2: second, 0: `timeout` milliseconds passed) or a negated errno.
 int lagoon_wait_readable(int first, int second, int64_t timeout);
+
+/// A descriptor (close-on-exec) that is not readable until lagoon_event_raise(), and from then on is. Or a negated errno.
+int lagoon_event_create(void);
+
+/// Makes an event's descriptor readable for good. Safe from any thread, any number of times.
+void lagoon_event_raise(int event);

@@ -1,0 +1,231 @@
+import Glibc
+import KVStore
+import LagoonProtocol
+import Logging
+import SwiftProtobuf
+
+/// One client: receives its frames, runs its calls one after the other and answers each. Lives on its own thread.
+final class Connection {
+  let id: UInt64
+  let daemon: Daemon
+  let staging: StagingAccount
+  var logger: Logger
+  var handles: Handles
+  var arena: Arena?
+  /// Set by hello.
+  var clientName: String?
+  /// The peer's user, as the kernel knows it.
+  private(set) var user: UInt32 = .max
+  private let socket: FrameSocket
+  private var messages = MappedBuffer()
+  private var tensors = MappedBuffer()
+  private var results = MappedBuffer()
+
+  init(id: UInt64, socket: consuming FrameSocket, daemon: Daemon) {
+    self.id = id
+    self.daemon = daemon
+    self.socket = socket
+    staging = StagingAccount(cap: daemon.store.options.stagedBytesPerOwner)
+    handles = Handles(limit: daemon.configuration.limits.handlesPerConnection)
+    logger = daemon.logger
+    logger[metadataKey: "connection"] = "\(id)"
+  }
+
+  /// Serves the client until it leaves or breaks the protocol. Whatever it had open is closed then.
+  func serve() {
+    do throws(Ending) {
+      try admitPeer()
+      while true { try serveFrame() }
+    } catch {
+      switch error {
+      case .left: logger.info("the client left", metadata: ["requests": "\(served)"])
+      case .broken(let requestID, let code, let message):
+        logger.warning("the connection ends: \(message)", metadata: ["request": "\(requestID)"])
+        hangUp(requestID, CallError(code, message))
+      case .unreachable(let message): logger.info("the connection is lost: \(message)")
+      }
+    }
+    handles.closeAll()
+    arena = nil
+  }
+
+  /// Why a connection ends.
+  enum Ending: Error {
+    /// The client closed it between two frames.
+    case left
+    /// What it sent cannot be skipped.
+    case broken(requestID: UInt64, WireErrorCode, String)
+    /// It takes no replies.
+    case unreachable(String)
+  }
+
+  private var served = 0
+
+  private func admitPeer() throws(Ending) {
+    do throws(SystemError) {
+      let (user, process) = try socket.peer
+      self.user = user
+      guard user == geteuid() || user == 0 else {
+        throw Ending.broken(
+          requestID: 0, .notPermitted, "user \(user) may not use the daemon of user \(geteuid())")
+      }
+      logger.info("a client connected", metadata: ["user": "\(user)", "process": "\(process)"])
+    } catch let error as SystemError {
+      throw Ending.unreachable("the peer is unknown: \(error)")
+    }
+  }
+
+  // MARK: Receiving
+
+  private func serveFrame() throws(Ending) {
+    let header = try receiveHeader()
+    let message = try receive(header.messageBytes, of: header.requestID, "message", into: &messages)
+    let inline = try receive(header.tensorBytes, of: header.requestID, "tensors", into: &tensors)
+    served += 1
+    Counters.count(daemon.counters.requests)
+    let request: WireRequest
+    do {
+      request = try WireRequest(serializedBytes: UnsafeRawBufferPointer(message).bytes)
+    } catch {
+      return try fail(header.requestID, CallError(.badMessage, "the message is not a Request: \(error)"))
+    }
+    do throws(CallError) {
+      guard let call = request.call else {
+        throw CallError(.badMessage, "the request holds no call that this daemon knows")
+      }
+      logger.trace("request", metadata: ["request": "\(header.requestID)", "call": "\(call.name)"])
+      let answer = try self.answer(call, TensorRegions(inline: inline, arena: arena?.bytes))
+      try send(answer, to: header.requestID)
+      answer.afterwards?()
+    } catch let error as CallError {
+      try fail(header.requestID, error)
+    } catch let ending as Ending {
+      throw ending
+    }
+  }
+
+  private func receiveHeader() throws(Ending) -> FrameHeader {
+    do throws(SystemError) {
+      if tensors.isLarge || results.isLarge || messages.isLarge {
+        if try !socket.waitReadable(timeout: daemon.configuration.timeouts.idle) {
+          messages.shrink()
+          tensors.shrink()
+          results.shrink()
+        }
+      }
+      let buffer = try messages.reserve(FrameHeader.byteCount)
+      // A connection may idle for ever before a frame, but not inside one.
+      var received = try socket.receiveSome(into: buffer)
+      if received == 0 { throw Ending.left }
+      if received < buffer.count {
+        received += try socket.receive(
+          into: UnsafeMutableRawBufferPointer(rebasing: buffer[received...]),
+          timeout: daemon.configuration.timeouts.receive)
+      }
+      guard received == buffer.count else {
+        throw Ending.broken(
+          requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
+      }
+      return try FrameHeader(
+        decoding: UnsafeRawBufferPointer(buffer), limits: daemon.configuration.limits.frames)
+    } catch let error as SystemError {
+      throw ending(error, 0, "header")
+    }
+  }
+
+  private func receive(
+    _ bytes: Int, of requestID: UInt64, _ part: String, into buffer: inout MappedBuffer
+  ) throws(Ending) -> UnsafeMutableRawBufferPointer {
+    do throws(SystemError) {
+      let memory = try buffer.reserve(bytes)
+      let received = try socket.receive(into: memory, timeout: daemon.configuration.timeouts.receive)
+      guard received == bytes else {
+        throw Ending.broken(
+          requestID: requestID, .badFrame,
+          "the stream ended after \(received) of the \(part)'s \(bytes) bytes")
+      }
+      return memory
+    } catch let error as SystemError {
+      throw ending(error, requestID, part)
+    }
+  }
+
+  private func ending(_ error: SystemError, _ requestID: UInt64, _ part: String) -> Ending {
+    switch error.code {
+    case ETIMEDOUT:
+      .broken(requestID: requestID, .badFrame, "the \(part) of a frame did not arrive in time")
+    case ENOMEM: .broken(requestID: requestID, .overloaded, "no memory for the \(part) of a frame")
+    default: .unreachable("\(error)")
+    }
+  }
+
+  // MARK: Replying
+
+  /// What a call answers.
+  struct Answer {
+    var result: WireReply.OneOf_Result
+    /// Sent behind the message; valid until the next request is received.
+    var tensors: [UnsafeRawBufferPointer] = []
+    /// A descriptor to pass along, or -1.
+    var descriptor: Int32 = -1
+    /// Runs once the reply is out.
+    var afterwards: (() -> Void)?
+
+    init(_ result: WireReply.OneOf_Result) { self.result = result }
+
+    static var done: Answer { Answer(.done(.init())) }
+  }
+
+  /// Memory for a reply's tensors, valid until the next request is received.
+  func resultMemory(_ bytes: Int) throws(CallError) -> UnsafeMutableRawBufferPointer {
+    do throws(SystemError) {
+      return try results.reserve(bytes)
+    } catch {
+      throw CallError(.overloaded, "no memory for \(bytes) bytes of results: \(error)")
+    }
+  }
+
+  private func send(_ answer: Answer, to requestID: UInt64) throws(Ending) {
+    var reply = WireReply()
+    reply.result = answer.result
+    do throws(SystemError) {
+      try socket.send(
+        requestID: requestID, message: Self.encode(reply), tensors: answer.tensors,
+        passing: answer.descriptor,
+        timeout: daemon.configuration.timeouts.send)
+    } catch {
+      throw .unreachable("a reply was not taken: \(error)")
+    }
+  }
+
+  private func fail(_ requestID: UInt64, _ error: CallError) throws(Ending) {
+    Counters.count(daemon.counters.failedRequests)
+    logger.log(
+      level: error.isOurs ? .error : .debug, "\(error.message)",
+      metadata: ["request": "\(requestID)", "code": "\(error.code)"])
+    try send(Answer(.error(error.wire)), to: requestID)
+  }
+
+  /// Tells the client why the connection ends, and reads what it was sending meanwhile for a moment, so that closing the
+  /// socket does not take the reply away.
+  private func hangUp(_ requestID: UInt64, _ error: CallError) {
+    Counters.count(daemon.counters.failedRequests)
+    guard (try? send(Answer(.error(error.wire)), to: requestID)) != nil else { return }
+    shutdown(socket.number, Int32(SHUT_WR))
+    var left = daemon.configuration.limits.frames.tensorBytes
+    guard let scrap = try? messages.reserve(MappedBuffer.smallest) else { return }
+    while left > 0, (try? socket.waitReadable(timeout: 100)) == true,
+      let received = try? socket.receiveSome(into: scrap), received > 0
+    {
+      left -= received
+    }
+  }
+
+  private static func encode(_ reply: WireReply) -> [UInt8] {
+    if let bytes: [UInt8] = try? reply.serializedBytes() { return bytes }
+    // Only a message above 2 GiB cannot be encoded, and no reply comes near.
+    var failure = WireReply()
+    failure.error = CallError(.internal, "the reply cannot be encoded").wire
+    return (try? failure.serializedBytes()) ?? []
+  }
+}

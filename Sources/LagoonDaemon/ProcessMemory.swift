@@ -1,0 +1,18 @@
+import Glibc
+
+/// This process's memory, as the kernel counts it.
+enum ProcessMemory {
+  /// Bytes of resident anonymous memory (`RssAnon` of /proc/self/status): what the daemon allocated, without mapped files
+  /// and arenas. 0 where the kernel does not say.
+  static var residentAnonymousBytes: Int {
+    guard let file = fopen("/proc/self/status", "re") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      guard text.hasPrefix("RssAnon:") else { continue }
+      return (Int(text.filter(\.isNumber)) ?? 0) * 1024
+    }
+    return 0
+  }
+}
