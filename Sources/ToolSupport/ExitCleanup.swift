@@ -8,6 +8,7 @@ public enum ExitCleanup {
     var next = 0
     var actions: [Int: @Sendable () -> Void] = [:]
     var installed = false
+    var signal: Int32?
   }
 
   private static let state = Mutex(State())
@@ -29,6 +30,40 @@ public enum ExitCleanup {
     }
     if first { install() }
     return token
+  }
+
+  /// The signal that is ending the process, if one is. Long work asks between its steps and stops with
+  /// `throwIfEnding`, so that it can undo what it holds.
+  public static var endingSignal: Int32? { state.withLock { $0.signal } }
+
+  /// - Throws: `Interrupted` when a signal is ending the process.
+  public static func throwIfEnding() throws(Interrupted) {
+    if let signal = endingSignal { throw Interrupted(signal: signal) }
+  }
+
+  /// The process is ending by a signal.
+  public struct Interrupted: Error, Sendable, CustomStringConvertible {
+    public let signal: Int32
+    public var description: String { "interrupted" }
+  }
+
+  /// Runs `body`; a signal that arrives meanwhile ends the process only when `body` has returned, or after so many seconds.
+  /// For work that asks `throwIfEnding` and undoes what it did.
+  public static func finishing<Result>(withinSeconds seconds: Double, _ body: () throws -> Result) rethrows
+    -> Result
+  {
+    let done = DispatchSemaphore(value: 0)
+    let token = add { _ = done.wait(timeout: .now() + seconds) }
+    defer {
+      done.signal()
+      remove(token)
+    }
+    return try body()
+  }
+
+  /// Blocks for good when a signal is ending the process: its handler does the rest.
+  public static func waitIfEnding() {
+    while endingSignal != nil { pause() }
   }
 
   /// Forgets an action without running it.
@@ -54,6 +89,7 @@ public enum ExitCleanup {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
+        state.withLock { $0.signal = number }
         // The handler holds its source, which would otherwise end with this function.
         withExtendedLifetime(source) { ExitCleanup.run() }
         _exit(128 + number)

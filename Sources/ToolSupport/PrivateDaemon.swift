@@ -7,8 +7,11 @@ import Synchronization
 /// (the folder then stays behind).
 public final class PrivateDaemon: Sendable {
   public struct Options: Sendable {
-    /// `--durability`. The store does not outlive the tool, so by default nothing waits for the disk.
-    public var durability = "process"
+    /// `--store`; nil for a folder that ends with the tool.
+    public var store: String?
+    /// `--durability`; nil for `process` on a store that ends with the tool, so that nothing waits for the disk, and for
+    /// the daemon's default on another.
+    public var durability: String?
     /// `--quota`, such as `64GiB`; nil for the daemon's default.
     public var quota: String?
     /// `--threads`; nil for the daemon's default.
@@ -21,10 +24,10 @@ public final class PrivateDaemon: Sendable {
     public init() {}
   }
 
-  /// Mode 0700; holds `store`, `lagoon.sock` and `log`.
+  /// Mode 0700; holds `store` (unless it is elsewhere), `lagoon.sock` and `log`.
   public let folder: String
   public var socketPath: String { folder + "/lagoon.sock" }
-  public var storePath: String { folder + "/store" }
+  public var storePath: String { options.store ?? folder + "/store" }
   public var logPath: String { folder + "/log" }
 
   private struct Running {
@@ -70,9 +73,10 @@ public final class PrivateDaemon: Sendable {
   public func start() throws(ToolError) {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: executable)
-    var arguments = [
-      "--store", storePath, "--socket", socketPath, "--durability", options.durability, "--stop-at-eof",
-    ]
+    var arguments = ["--store", storePath, "--socket", socketPath, "--stop-at-eof"]
+    if let durability = options.durability ?? (options.store == nil ? "process" : nil) {
+      arguments += ["--durability", durability]
+    }
     if let quota = options.quota { arguments += ["--quota", quota] }
     if let threads = options.threads { arguments += ["--threads", String(threads)] }
     process.arguments = arguments

@@ -1,0 +1,33 @@
+import ArgumentParser
+import ToolSupport
+
+/// Runs a model on the store: the model's arithmetic here, its KV cache in a daemon.
+@main
+struct LagoonLM: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lagoon-lm",
+    abstract: "Run a language model whose KV cache lives in Lagoon.",
+    discussion: """
+      MODEL is a Hugging Face folder with config.json and model.safetensors.
+
+      A daemon is used by --socket. Without it each command starts a daemon of its own, on --store if given, else on a \
+      temporary store that is gone when the command ends.
+
+      EXAMPLES
+        lagoon-lm ingest data/kjv-tiny --text bible.txt --session bible --store /var/tmp/lagoon
+        lagoon-lm generate data/kjv-tiny --session bible --prompt "And God said" --max-tokens 80 --store /var/tmp/lagoon
+        lagoon-lm perplexity data/kjv-tiny --text bible.txt --policy lagkv --sinks 16 --lag 64 --ratio 0.25 --json
+      """,
+    subcommands: [Ingest.self, Generate.self, Perplexity.self, Logits.self, Tokenize.self])
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
+      ExitCleanup.waitIfEnding()
+      exit(withError: error)
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import Foundation
+import ToolSupport
+import Transformer
+
+/// The model and how it computes.
+struct ModelOptions: ParsableArguments {
+  @Argument(help: ArgumentHelp("Model folder: config.json, model.safetensors.", valueName: "model"))
+  var folder: String
+
+  @Option(help: "Arithmetic of the matmuls: f32, or bf16 factors with f32 sums.")
+  var compute = Compute.float32
+
+  @Option(help: "Tokens per forward pass. Results do not depend on it.")
+  var chunk = 256
+
+  func validate() throws {
+    guard (1...8192).contains(chunk) else { throw ValidationError("--chunk \(chunk) is not in 1...8192.") }
+  }
+
+  func load() throws -> DecoderModel {
+    try DecoderModel(folder: folder, compute: compute)
+  }
+}
+
+/// Text from a file or standard input.
+enum TextSource {
+  /// Whole contents; `-` is standard input.
+  static func read(_ path: String) throws -> [UInt8] {
+    if path == "-" { return [UInt8](FileHandle.standardInput.readDataToEndOfFile()) }
+    do {
+      return try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+    } catch {
+      throw ToolError("cannot read \(path): \(String(cString: strerror(errno)))")
+    }
+  }
+}

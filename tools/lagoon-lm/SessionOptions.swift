@@ -1,0 +1,83 @@
+import ArgumentParser
+import LagKV
+import LagoonClient
+import LagoonProtocol
+import ToolSupport
+import Transformer
+
+/// What a session keeps. Options that are not given are nil, so that resuming can tell them from those that contradict.
+struct RetentionOptions: ParsableArguments {
+  static let defaultSinks = 16
+  static let defaultLag = 128
+  static let defaultRatio = 0.25
+
+  @Option(help: "Which rows of a partition are kept (default: lagkv).")
+  var policy: PolicyKind?
+
+  @Option(help: "First tokens that are always kept (default: \(defaultSinks)).")
+  var sinks: Int?
+
+  @Option(
+    help: "Tokens of a partition (default: \(defaultLag)). One to two partitions at the end stay whole.")
+  var lag: Int?
+
+  @Option(help: "Share of a partition that is kept, 0...1 (default: \(defaultRatio)).")
+  var ratio: Double?
+
+  @Option(help: "Element type of stored K and V.")
+  var dtype: ElementType?
+
+  @Option(help: "Weight of the value score in policy lagkv (default: 1).")
+  var valueWeight: Double?
+
+  @Option(help: ArgumentHelp("Layers kept whole, such as 0,1.", valueName: "layers"))
+  var exemptLayers: LayerList?
+
+  @Option(help: "Seed of policy random (default: 0).")
+  var seed: UInt64?
+
+  /// The session that these options ask for.
+  func parameters(
+    name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType
+  ) -> SessionParameters {
+    SessionParameters(
+      name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
+      headDim: configuration.headDim,
+      elementType: dtype ?? defaultType, policy: policy ?? .lagkv, sinks: sinks ?? Self.defaultSinks,
+      lag: lag ?? Self.defaultLag, ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1,
+      seed: seed ?? 0,
+      exemptLayers: Set(exemptLayers?.layers ?? []), fingerprint: fingerprint)
+  }
+
+  /// - Throws: when an option that was given differs from what the session was made with.
+  func check(against session: SessionParameters) throws {
+    func check<Value: Equatable>(_ option: String, _ given: Value?, _ stored: Value) throws {
+      guard let given, given != stored else { return }
+      throw ToolError(
+        "session '\(session.name)' was made with \(option) \(stored), not \(given); leave the option out to resume, "
+          + "or choose another --session")
+    }
+    try check("--policy", policy?.name, session.policy.name)
+    try check("--sinks", sinks, session.sinks)
+    try check("--lag", lag, session.lag)
+    try check("--ratio", ratio, session.ratio)
+    try check("--dtype", dtype?.name, session.elementType.name)
+    try check("--value-weight", valueWeight, session.valueWeight)
+    try check("--exempt-layers", exemptLayers?.layers.sorted(), session.exemptLayers.sorted())
+    try check("--seed", seed, session.seed)
+  }
+}
+
+/// Layer numbers with commas between them.
+struct LayerList: ExpressibleByArgument {
+  let layers: [Int]
+
+  init?(argument: String) {
+    var layers: [Int] = []
+    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let layer = Int(part), layer >= 0 else { return nil }
+      layers.append(layer)
+    }
+    self.layers = layers
+  }
+}

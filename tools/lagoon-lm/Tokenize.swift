@@ -1,0 +1,24 @@
+import ArgumentParser
+import ToolSupport
+import Transformer
+
+struct Tokenize: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print a text's token ids as a JSON array.",
+    discussion: """
+      EXAMPLES
+        echo "In the beginning" | lagoon-lm tokenize data/kjv-tiny --text -
+      """)
+
+  @Argument(help: ArgumentHelp("Model folder: config.json and the tokenizer's files.", valueName: "model"))
+  var folder: String
+
+  @Option(help: "The text: a file, or - for standard input.")
+  var text: String
+
+  func run() throws {
+    let tokenizer = try ModelConfiguration(folder: folder).tokenizer(folder: folder)
+    let ids = try tokenizer.encode(TextSource.read(text))
+    try Output.write("[" + ids.map(String.init).joined(separator: ", ") + "]\n")
+  }
+}
