@@ -192,7 +192,8 @@ extension KVStore {
     let expected = environment.pagesOfFile * SlabShape.pageBytes
     guard bytes >= expected || bytes == 0 || environment.pagesOfFile <= 2 else {
       throw StoreError(
-        .corrupt, "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short")
+        .corrupt,
+        "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short")
     }
   }
 
