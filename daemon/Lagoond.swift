@@ -68,7 +68,8 @@ struct Lagoond: AsyncParsableCommand {
     do {
       try await serve()
     } catch let failure as Failure {
-      fputs("lagoond: \(failure.message)\n", stderr)
+      let line = "lagoond: \(failure.message)\n"
+      _ = line.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }
       throw ExitCode(failure.exitCode)
     }
   }
@@ -83,7 +84,7 @@ struct Lagoond: AsyncParsableCommand {
     settings.threads = threads ?? settings.threads
     settings.stopAtEOF = stopAtEof || settings.stopAtEOF
 
-    var logger = Logger(label: "lagoond", factory: StreamLogHandler.standardError)
+    var logger = Logger(label: "lagoond") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel ?? .notice
     let pool = WorkerPool(threads: settings.threads ?? WorkerPool.coreCount)
     let daemon = try start(settings, pool, logger)
@@ -140,4 +141,4 @@ struct Failure: Error {
 }
 
 extension Durability: ExpressibleByArgument {}
-extension Logger.Level: ExpressibleByArgument {}
+extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,3 +53,5 @@ int lagoon_is_sealed_against_shrinking(int descriptor) {
   const int seals = fcntl(descriptor, F_GET_SEALS);
   return seals < 0 ? -errno : (seals & F_SEAL_SHRINK) != 0;
 }
+
+void lagoon_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -62,17 +62,16 @@ final class Connection {
   private var served = 0
 
   private func admitPeer() throws(Ending) {
+    let process: Int32
     do throws(SystemError) {
-      let (user, process) = try socket.peer
-      self.user = user
-      guard user == geteuid() || user == 0 else {
-        throw Ending.broken(
-          requestID: 0, .notPermitted, "user \(user) may not use the daemon of user \(geteuid())")
-      }
-      logger.info("a client connected", metadata: ["user": "\(user)", "process": "\(process)"])
-    } catch let error as SystemError {
-      throw Ending.unreachable("the peer is unknown: \(error)")
+      (user, process) = try socket.peer
+    } catch {
+      throw .unreachable("the peer is unknown: \(error)")
     }
+    guard user == geteuid() || user == 0 else {
+      throw .broken(requestID: 0, .notPermitted, "user \(user) may not use the daemon of user \(geteuid())")
+    }
+    logger.info("a client connected", metadata: ["user": "\(user)", "process": "\(process)"])
   }
 
   // MARK: Receiving
@@ -89,65 +88,72 @@ final class Connection {
     } catch {
       return try fail(header.requestID, CallError(.badMessage, "the message is not a Request: \(error)"))
     }
+    let answer: Answer
     do throws(CallError) {
       guard let call = request.call else {
         throw CallError(.badMessage, "the request holds no call that this daemon knows")
       }
       logger.trace("request", metadata: ["request": "\(header.requestID)", "call": "\(call.name)"])
-      let answer = try self.answer(call, TensorRegions(inline: inline, arena: arena?.bytes))
-      try send(answer, to: header.requestID)
-      answer.afterwards?()
-    } catch let error as CallError {
-      try fail(header.requestID, error)
-    } catch let ending as Ending {
-      throw ending
+      answer = try self.answer(call, TensorRegions(inline: inline, arena: arena?.bytes))
+    } catch {
+      return try fail(header.requestID, error)
     }
+    try send(answer, to: header.requestID)
+    answer.afterwards?()
   }
 
   private func receiveHeader() throws(Ending) -> FrameHeader {
+    let buffer: UnsafeMutableRawBufferPointer
+    var received: Int
     do throws(SystemError) {
-      if tensors.isLarge || results.isLarge || messages.isLarge {
-        if try !socket.waitReadable(timeout: daemon.configuration.timeouts.idle) {
-          messages.shrink()
-          tensors.shrink()
-          results.shrink()
-        }
-      }
-      let buffer = try messages.reserve(FrameHeader.byteCount)
+      try shrinkWhenIdle()
+      buffer = try messages.reserve(FrameHeader.byteCount)
       // A connection may idle for ever before a frame, but not inside one.
-      var received = try socket.receiveSome(into: buffer)
-      if received == 0 { throw Ending.left }
-      if received < buffer.count {
+      received = try socket.receiveSome(into: buffer)
+      if received > 0, received < buffer.count {
         received += try socket.receive(
           into: UnsafeMutableRawBufferPointer(rebasing: buffer[received...]),
           timeout: daemon.configuration.timeouts.receive)
       }
-      guard received == buffer.count else {
-        throw Ending.broken(
-          requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
-      }
-      return try FrameHeader(
-        decoding: UnsafeRawBufferPointer(buffer), limits: daemon.configuration.limits.frames)
-    } catch let error as SystemError {
+    } catch {
       throw ending(error, 0, "header")
+    }
+    guard received > 0 else { throw .left }
+    guard received == buffer.count else {
+      throw .broken(requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
+    }
+    do throws(FrameError) {
+      return try FrameHeader(decoding: UnsafeRawBufferPointer(buffer), limits: daemon.configuration.limits.frames)
+    } catch {
+      throw .broken(requestID: error.requestID, error.code, error.description)
     }
   }
 
   private func receive(
     _ bytes: Int, of requestID: UInt64, _ part: String, into buffer: inout MappedBuffer
   ) throws(Ending) -> UnsafeMutableRawBufferPointer {
+    let memory: UnsafeMutableRawBufferPointer
+    let received: Int
     do throws(SystemError) {
-      let memory = try buffer.reserve(bytes)
-      let received = try socket.receive(into: memory, timeout: daemon.configuration.timeouts.receive)
-      guard received == bytes else {
-        throw Ending.broken(
-          requestID: requestID, .badFrame,
-          "the stream ended after \(received) of the \(part)'s \(bytes) bytes")
-      }
-      return memory
-    } catch let error as SystemError {
+      memory = try buffer.reserve(bytes)
+      received = try socket.receive(into: memory, timeout: daemon.configuration.timeouts.receive)
+    } catch {
       throw ending(error, requestID, part)
     }
+    guard received == bytes else {
+      throw .broken(
+        requestID: requestID, .badFrame, "the stream ended after \(received) of the \(part)'s \(bytes) bytes")
+    }
+    return memory
+  }
+
+  /// Gives large buffers back if the client sends nothing for a while.
+  private func shrinkWhenIdle() throws(SystemError) {
+    guard tensors.isLarge || results.isLarge || messages.isLarge else { return }
+    if try socket.waitReadable(timeout: daemon.configuration.timeouts.idle) { return }
+    messages.shrink()
+    tensors.shrink()
+    results.shrink()
   }
 
   private func ending(_ error: SystemError, _ requestID: UInt64, _ part: String) -> Ending {

@@ -33,10 +33,12 @@ struct ListeningSocket: ~Copyable, Sendable {
     } catch {
       throw DaemonError("the socket \(path) cannot be made", error)
     }
-    descriptor = Descriptor(owning: number)
     guard let identity = Identity(path) else {
-      throw DaemonError("the socket \(path) is gone", SystemError(errno))
+      let cause = SystemError(errno)
+      close(number)
+      throw DaemonError("the socket \(path) is gone", cause)
     }
+    descriptor = Descriptor(owning: number)
     self.path = path
     self.identity = identity
   }

@@ -1,3 +1,4 @@
+import CPosix
 import Glibc
 import LagoonProtocol
 
@@ -18,7 +19,7 @@ enum PosixThread {
         // The one reference that passRetained() made; pthread_create hands it to this function once.
         guard let argument else { return nil }
         let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-        pthread_setname_np(pthread_self(), start.name)
+        lagoon_name_thread(start.name)
         start.body()
         return nil
       }, start.toOpaque())

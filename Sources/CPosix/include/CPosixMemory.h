@@ -22,3 +22,6 @@ int64_t lagoon_file_size(int descriptor);
 
 /// Whether the size of the memory behind `descriptor` is sealed against shrinking: 1, 0, or a negated errno.
 int lagoon_is_sealed_against_shrinking(int descriptor);
+
+/// Names the calling thread for debuggers and `ps`; the system takes 15 bytes.
+void lagoon_name_thread(const char *name);
