@@ -7,6 +7,8 @@ import Synchronization
 /// (the folder then stays behind).
 public final class PrivateDaemon: Sendable {
   public struct Options: Sendable {
+    /// The daemon's program; nil to look for `lagoond`.
+    public var executable: String?
     /// `--store`; nil for a folder that ends with the tool.
     public var store: String?
     /// `--durability`; nil for `process` on a store that ends with the tool, so that nothing waits for the disk, and for
@@ -49,7 +51,11 @@ public final class PrivateDaemon: Sendable {
   ///
   /// - Throws: when `lagoond` is not found, or does not answer in time; the message ends with its log.
   public init(_ options: Options = Options()) throws(ToolError) {
-    executable = try Self.findExecutable("lagoond")
+    if let given = options.executable {
+      executable = given
+    } else {
+      executable = try Self.findExecutable("lagoond")
+    }
     self.options = options
     folder = try Self.makeTemporaryFolder()
     let token = ExitCleanup.add { [weak self] in self?.stop() }

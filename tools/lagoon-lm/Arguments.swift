@@ -8,12 +8,23 @@ import Transformer
 extension PolicyKind: ExpressibleByArgument {
   public init?(argument: String) { self.init(name: argument) }
   public static var allValueStrings: [String] { allCases.map(\.name) }
-  public var defaultValueDescription: String { name }
+  public static var allValueDescriptions: [String: String] {
+    [
+      PolicyKind.lagkv.name: "rows that stand out against the next partition (LagKV)",
+      PolicyKind.l2norm.name: "keys of least L2 norm",
+      PolicyKind.streaming.name: "none: sinks and window only",
+      PolicyKind.random.name: "a seeded draw",
+      PolicyKind.full.name: "all",
+    ]
+  }
 }
 
 extension ElementType: ExpressibleByArgument {
   public init?(argument: String) { self.init(name: argument) }
   public static var allValueStrings: [String] { allCases.map(\.name) }
+  public static var allValueDescriptions: [String: String] {
+    Dictionary(uniqueKeysWithValues: allCases.map { ($0.name, "\($0.byteCount) bytes per element") })
+  }
   public var defaultValueDescription: String { name }
 }
 
@@ -23,7 +34,9 @@ extension Codec: ExpressibleByArgument {
     self = codec
   }
   public static var allValueStrings: [String] { allCases.map(\.name) }
-  public var defaultValueDescription: String { name }
+  public static var allValueDescriptions: [String: String] {
+    [Codec.raw.name: "read in place", Codec.zstd.name: "lossless, smaller"]
+  }
 }
 
 extension Compute: ExpressibleByArgument {}
