@@ -101,7 +101,7 @@ let package = Package(
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
-    tests("ToolTests", ["ToolSupport", "LagoonClient", "Transformer", "Safetensors"]),
+    tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
   cxxLanguageStandard: .cxx17
 )
