@@ -109,7 +109,7 @@ let package = Package(
     tests("SafetensorsTests", ["Safetensors"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
-    tests("ToolTests", ["ToolSupport", "LagoonClient", "Transformer", "Safetensors"]),
+    tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
   cxxLanguageStandard: .cxx17
 )

@@ -30,17 +30,17 @@ public final class OverlayReader {
     return logits
   }
 
-  /// Reads `prompt` and generates what follows.
+  /// Generates what follows, token by token.
   ///
   /// - Parameters:
-  ///   - prompt: not empty.
+  ///   - logits: of the first token, as ``read(_:)`` returned them.
   ///   - count: most tokens to generate.
-  ///   - each: gets every generated token at once.
+  ///   - each: gets every generated token at once; what it throws ends the generation.
   /// - Returns: the generated tokens; fewer than `count` if the model ended the text.
   public func generate(
-    after prompt: [UInt32], count: Int, sampler: inout Sampler, _ each: (UInt32) throws -> Void = { _ in }
+    from logits: [Float], count: Int, sampler: inout Sampler, _ each: (UInt32) throws -> Void = { _ in }
   ) throws -> [UInt32] {
-    var logits = try read(prompt)
+    var logits = logits
     var generated: [UInt32] = []
     while generated.count < count {
       let token = sampler.next(logits)
@@ -55,15 +55,11 @@ public final class OverlayReader {
   /// Reads a text and measures how well each token but the first was predicted.
   /// - Returns: the sum of `-log p`, natural logarithm, over the predicted tokens.
   public func negativeLogLikelihood(of tokens: [UInt32]) throws -> Double {
-    let width = model.configuration.vocabularySize
     var sum = 0.0
     for start in stride(from: 0, to: tokens.count, by: chunk) {
       let range = start..<min(start + chunk, tokens.count)
       let logits = try forward(tokens[range], .all)
-      for (row, at) in range.enumerated() where at + 1 < tokens.count {
-        sum += CrossEntropy.negativeLogLikelihood(
-          logits[row * width..<(row + 1) * width], target: tokens[at + 1])
-      }
+      sum += CrossEntropy.negativeLogLikelihood(logits, chunk: range, of: tokens)
     }
     return sum
   }
@@ -72,5 +68,24 @@ public final class OverlayReader {
     let logits = try model.forward(tokens, startPosition: position, attention: attention, logits: rows)
     position += tokens.count
     return logits
+  }
+}
+
+extension CrossEntropy {
+  /// How badly a chunk's logits predict the tokens that follow each of its own.
+  ///
+  /// - Parameters:
+  ///   - logits: `[chunk.count, vocabulary]`.
+  ///   - chunk: of `tokens`.
+  /// - Returns: the sum of `-log p`, natural logarithm. The text's last token has no successor and adds nothing.
+  public static func negativeLogLikelihood(_ logits: [Float], chunk: Range<Int>, of tokens: [UInt32])
+    -> Double
+  {
+    let width = logits.count / max(1, chunk.count)
+    var sum = 0.0
+    for (row, position) in chunk.enumerated() where position + 1 < tokens.count {
+      sum += negativeLogLikelihood(logits[row * width..<(row + 1) * width], target: tokens[position + 1])
+    }
+    return sum
   }
 }

@@ -43,4 +43,15 @@ struct LagoonDemo: ParsableCommand {
   func run() throws {
     try Demo(self).run()
   }
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
+      ExitCleanup.waitIfEnding()
+      exit(withError: error)
+    }
+  }
 }

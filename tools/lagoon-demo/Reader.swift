@@ -46,8 +46,9 @@ struct Reader {
   /// The likeliest bytes behind `prompt`, which follows the session's document.
   func continuation(of session: String, prompt: [UInt8], count: Int) throws -> [UInt8] {
     var greedy = try Sampler()
-    let tokens = try overlay(session, capacity: prompt.count + count).generate(
-      after: prompt.map(UInt32.init), count: count, sampler: &greedy)
+    let reader = try overlay(session, capacity: prompt.count + count)
+    let tokens = try reader.generate(
+      from: try reader.read(prompt.map(UInt32.init)), count: count, sampler: &greedy)
     return tokens.compactMap { UInt8(exactly: $0) }
   }
 
