@@ -1,16 +1,14 @@
 import Foundation
 import Testing
-import ToolSupport
 
 /// `lagoon-bench golden` through a real daemon: every case passes, and a changed case does not.
 struct GoldenTests {
-  private static let folder = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/golden")
+  private static let folder = URL(filePath: Program.root).appending(path: "Tests/Fixtures/golden")
 
   @Test func everyCasePasses() throws {
-    let (code, output) = try run(["golden", Self.folder.path])
-    #expect(code == 0, "\(output)")
-    #expect(output.contains("19 of 19 cases pass"), "\(output)")
+    let run = try Program.run("lagoon-bench", ["golden", Self.folder.path])
+    #expect(run.status == 0, "\(run.output)\(run.errors)")
+    #expect(run.output.contains("19 of 19 cases pass"), "\(run.output)")
   }
 
   /// Keeps one wrong position, then one wrong output: the check must notice each.
@@ -28,9 +26,9 @@ struct GoldenTests {
     let at = try offset(of: tensor, in: data)
     data[at + 2] ^= 0x20  // an exponent bit of a float, 2²¹ of a position
     try data.write(to: copy.appendingPathComponent("\(name).safetensors"))
-    let (code, output) = try run(["golden", copy.path])
-    #expect(code == 1, "\(output)")
-    #expect(output.contains("MISS  \(name)"), "\(output)")
+    let run = try Program.run("lagoon-bench", ["golden", copy.path])
+    #expect(run.status == 1, "\(run.errors)")
+    #expect(run.output.contains("MISS  \(name)"), "\(run.output)")
   }
 
   /// Where a tensor's bytes start in a safetensors file.
@@ -41,18 +39,5 @@ struct GoldenTests {
     let entry = try #require(header[tensor] as? [String: Any])
     let offsets = try #require(entry["data_offsets"] as? [Int])
     return 8 + length + offsets[0]
-  }
-
-  private func run(_ arguments: [String]) throws -> (Int32, String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: try PrivateDaemon.findExecutable("lagoon-bench"))
-    process.arguments = arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, output)
   }
 }
