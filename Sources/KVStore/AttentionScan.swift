@@ -145,7 +145,8 @@ struct AssembledSlabs {
         runs.append(
           RowRun(
             first: index * shape.slots, count: min(shape.slots, rows.upperBound - index * shape.slots),
-            heads: view.heads, keys: view.keys(head), values: view.values(head), headStride: shape.headStride))
+            heads: view.heads, keys: view.keys(head), values: view.values(head), headStride: shape.headStride)
+        )
         buffers.append(buffer)
         views.append(view)
       }

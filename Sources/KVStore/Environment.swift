@@ -64,7 +64,9 @@ final class Environment: Sendable {
   private struct IdleTransaction: @unchecked Sendable { let pointer: OpaquePointer }
 
   /// Opens `folder`/data.mdb, making it (mode 0600) unless `readOnly`.
-  init(folder: String, readOnly: Bool, mapBytes: Int, durability: Durability, maxReaders: Int) throws(StoreError) {
+  init(folder: String, readOnly: Bool, mapBytes: Int, durability: Durability, maxReaders: Int)
+    throws(StoreError)
+  {
     var environment: OpaquePointer?
     try Self.check(mdb_env_create(&environment), "cannot make an LMDB environment")
     guard let environment else { throw StoreError(.internal, "LMDB made no environment") }
@@ -97,7 +99,9 @@ final class Environment: Sendable {
     readers = ReaderRegistry(lastTransaction: UInt64(info.me_last_txnid))
   }
 
-  private static func openDatabases(_ environment: OpaquePointer, readOnly: Bool) throws(StoreError) -> DatabaseHandles {
+  private static func openDatabases(_ environment: OpaquePointer, readOnly: Bool) throws(StoreError)
+    -> DatabaseHandles
+  {
     var transaction: OpaquePointer?
     try check(
       mdb_txn_begin(environment, nil, readOnly ? UInt32(MDB_RDONLY) : 0, &transaction), "first transaction")

@@ -52,7 +52,8 @@ struct FrameStream {
       let data = max(0, min(part, frame.count - done))
       frame.withUnsafeBytes { source in
         UnsafeMutableRawBufferPointer(rebasing: target[..<data]).copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: source[min(done, frame.count)..<min(done, frame.count) + data]))
+          from: UnsafeRawBufferPointer(
+            rebasing: source[min(done, frame.count)..<min(done, frame.count) + data]))
       }
       for i in data..<part { target[i] = 0 }
       done += part

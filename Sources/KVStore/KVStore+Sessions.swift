@@ -29,7 +29,8 @@ extension KVStore {
   public func open(_ name: String, expecting: SessionExpectation = .init()) throws(StoreError) -> Session {
     let record = try environment.read { view throws(StoreError) in try self.record(name, view) }
     let fingerprint = record.configuration.fingerprint
-    if let expected = expecting.fingerprint, expected != .none, fingerprint != .none, expected != fingerprint {
+    if let expected = expecting.fingerprint, expected != .none, fingerprint != .none, expected != fingerprint
+    {
       throw StoreError(
         .otherModel, "the session was made with another model: its fingerprint is \(fingerprint.hex)",
         session: name)

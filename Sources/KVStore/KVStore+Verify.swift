@@ -122,7 +122,9 @@ extension KVStore {
     _ name: String, _ record: SessionRecord, _ stored: StoredLayer, _ report: inout VerificationReport
   ) throws(StoreError) {
     let plan = stored.plan
-    let kinds: [(RowKind, Int)] = [(.coldKept, plan.hasColdFrames ? plan.kept : 0), (.archive, plan.archive ? plan.lag : 0)]
+    let kinds: [(RowKind, Int)] = [
+      (.coldKept, plan.hasColdFrames ? plan.kept : 0), (.archive, plan.archive ? plan.lag : 0),
+    ]
     for (kind, rows) in kinds where rows > 0 {
       let decoder = FrameDecoder()
       for number in 0..<plan.scored(record.tokens) {

@@ -14,6 +14,20 @@ public struct FetchedRows: Sendable, Hashable {
   /// `[kvHeads, count, headDim]` in the session's element type; empty with `positionsOnly`.
   public var keys: [UInt8]
   public var values: [UInt8]
+
+  public init(
+    first: Int, count: Int, totalRows: Int, windowRows: Int, tokens: Int, positions: [UInt32], keys: [UInt8],
+    values: [UInt8]
+  ) {
+    self.first = first
+    self.count = count
+    self.totalRows = totalRows
+    self.windowRows = windowRows
+    self.tokens = tokens
+    self.positions = positions
+    self.keys = keys
+    self.values = values
+  }
 }
 
 extension Session {
@@ -30,7 +44,8 @@ extension Session {
     let shape = plan.shape
     let rowBytes = shape.kvHeads * (4 + (positionsOnly ? 0 : 2 * shape.rowBytes))
     guard firstRow >= 0, rows >= 0 else {
-      throw StoreError(.invalidArgument, "rows from \(firstRow), \(rows) of them", session: configuration.name)
+      throw StoreError(
+        .invalidArgument, "rows from \(firstRow), \(rows) of them", session: configuration.name)
     }
     guard rows == 0 || maxBytes >= rowBytes else {
       throw StoreError(
@@ -43,7 +58,8 @@ extension Session {
       let kept = plan.keptRows(record.tokens)
       guard firstRow <= total else {
         throw StoreError(
-          .invalidArgument, "there is no row \(firstRow): the layer has \(total)", session: configuration.name,
+          .invalidArgument, "there is no row \(firstRow): the layer has \(total)",
+          session: configuration.name,
           layer: layer)
       }
       let count = min(rows, total - firstRow, rows == 0 ? 0 : maxBytes / rowBytes)

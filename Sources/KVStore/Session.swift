@@ -97,7 +97,8 @@ extension Session {
     guard queries.headDim == configuration.headDim else {
       throw StoreError(
         .invalidArgument,
-        "queries have \(queries.headDim) channels, the session's heads \(configuration.headDim)", session: name)
+        "queries have \(queries.headDim) channels, the session's heads \(configuration.headDim)",
+        session: name)
     }
     guard out.tokens == queries.tokens, out.heads == queries.heads, out.headDim == queries.headDim,
       logSumExp.tokens == queries.tokens, logSumExp.heads == queries.heads
@@ -106,7 +107,8 @@ extension Session {
     }
     do {
       return try AttentionShape(
-        queryHeads: queries.heads, kvHeads: configuration.kvHeads, headDim: configuration.headDim, scale: scale)
+        queryHeads: queries.heads, kvHeads: configuration.kvHeads, headDim: configuration.headDim,
+        scale: scale)
     } catch {
       throw StoreError(.invalidArgument, error.message, session: name)
     }

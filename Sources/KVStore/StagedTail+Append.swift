@@ -36,7 +36,8 @@ extension StagedTail {
     try checkAppend(layer, keys, values)
     guard queries.tokens == keys.tokens else {
       throw StoreError(
-        .invalidArgument, "\(queries.tokens) queries for \(keys.tokens) keys", session: session.configuration.name)
+        .invalidArgument, "\(queries.tokens) queries for \(keys.tokens) keys",
+        session: session.configuration.name)
     }
     let shape = try session.attentionShape(queries, scale, out, logSumExp)
     try session.checkFinite(queries, layer: layer)
@@ -102,7 +103,8 @@ extension StagedTail {
         session: c.name, layer: layer)
     }
     guard layers[layer].tokens + keys.tokens <= Int(UInt32.max) else {
-      throw StoreError(.tooLarge, "a session holds at most \(UInt32.max) tokens", session: c.name, layer: layer)
+      throw StoreError(
+        .tooLarge, "a session holds at most \(UInt32.max) tokens", session: c.name, layer: layer)
     }
   }
 }
@@ -159,7 +161,8 @@ extension StagedTail {
 
   /// Converts rows of one slab's heads into their slots and checks that they are finite.
   private func convert(
-    _ source: TensorView, _ rows: Range<Int>, _ heads: Range<Int>, to buffer: SlabBuffer, slot: Int, plane: Int,
+    _ source: TensorView, _ rows: Range<Int>, _ heads: Range<Int>, to buffer: SlabBuffer, slot: Int,
+    plane: Int,
     layer: Int, position: Int
   ) throws(StoreError) {
     let shape = session.plan.shape
@@ -175,7 +178,8 @@ extension StagedTail {
       } else {
         for (i, row) in rows.enumerated() {
           lagoon_convert(
-            source.row(token: row, head: head), source.elementType.rawValue, target + i * shape.rowBytes, type,
+            source.row(token: row, head: head), source.elementType.rawValue, target + i * shape.rowBytes,
+            type,
             shape.headDim)
         }
       }
@@ -186,7 +190,8 @@ extension StagedTail {
           .nonFinite,
           "the \(plane == 0 ? "keys" : "values") hold NaN or infinity, after rounding to"
             + " \(session.configuration.elementType.name)",
-          session: session.configuration.name, layer: layer, head: head, token: position + row, channel: channel)
+          session: session.configuration.name, layer: layer, head: head, token: position + row,
+          channel: channel)
       }
     }
   }
@@ -195,7 +200,8 @@ extension StagedTail {
   func keptSlabs(_ index: Int, _ layer: Int) throws(StoreError) -> [SlabBuffer] {
     let plan = session.plan.layers[layer]
     let baseRows = plan.keptSlabRows(base.tokens)
-    return try slabs(index, layer, \.kept, copy: index * plan.shape.slots < baseRows) { rows, group, view throws(StoreError) in
+    return try slabs(index, layer, \.kept, copy: index * plan.shape.slots < baseRows) {
+      rows, group, view throws(StoreError) in
       try rows.keptSlab(index, group: group, view).value
     }
   }
@@ -203,7 +209,8 @@ extension StagedTail {
   private func windowSlabs(_ p: Int, _ i: Int, _ layer: Int) throws(StoreError) -> [SlabBuffer] {
     let plan = session.plan.layers[layer]
     let copy = plan.partitionStart(p) + i * plan.shape.slots < base.tokens
-    return try slabs(plan.windowIndex(p, i), layer, \.window, copy: copy) { rows, group, view throws(StoreError) in
+    return try slabs(plan.windowIndex(p, i), layer, \.window, copy: copy) {
+      rows, group, view throws(StoreError) in
       try rows.windowSlab(p, i, group: group, view).value
     }
   }

@@ -25,7 +25,8 @@ extension StagedTail {
     }
     guard tokenIDs.count == tokens - base.tokens else {
       throw StoreError(
-        .invalidArgument, "\(tokenIDs.count) token ids for \(tokens - base.tokens) staged tokens", session: name)
+        .invalidArgument, "\(tokenIDs.count) token ids for \(tokens - base.tokens) staged tokens",
+        session: name)
     }
     let writer = try session.store.writer()
     if tokenIDs.isEmpty {
@@ -91,7 +92,8 @@ struct CommitChange {
     deletions.sort()
   }
 
-  private mutating func addRows(_ layer: Int, _ staged: StagedLayer, _ plan: LayerPlan, _ base: SessionRecord) {
+  private mutating func addRows(_ layer: Int, _ staged: StagedLayer, _ plan: LayerPlan, _ base: SessionRecord)
+  {
     // What is sealed is what a reader of the new record will expect.
     let new = StoredLayer(record: record, plan: plan, layer: layer)
     let groups = plan.shape.groups

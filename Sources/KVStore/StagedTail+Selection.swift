@@ -80,9 +80,8 @@ extension StagedTail {
     for head in 0..<shape.kvHeads {
       let group = shape.group(of: head)
       let heads = shape.heads(of: group)
-      var row = firstRow
-      forEachPiece(selection[head], head, partition, start, limit: { shape.slots - row % shape.slots }) {
-        run, offset, rows in
+      forEachPiece(selection[head], head, partition, start, to: firstRow, slots: shape.slots) {
+        run, offset, rows, row in
         guard let buffer = layers[layer].kept[row / shape.slots, group] else { return }
         let slot = row % shape.slots
         let table = SlabShape.fixedHeaderBytes + ((head - heads.lowerBound) * shape.slots + slot) * 4
@@ -96,7 +95,6 @@ extension StagedTail {
             + (plane * heads.count + head - heads.lowerBound) * shape.headStride + slot * shape.rowBytes
           lagoon_gather_rows(source + offset, shape.rowBytes, rows, rows.count, target)
         }
-        row += rows.count
       }
     }
   }
@@ -122,13 +120,11 @@ extension StagedTail {
         base.storeBytes(
           of: UInt32(start) + row, toByteOffset: (head * rows + i) * 4, as: UInt32.self)
       }
-      var done = 0
-      forEachPiece(selection[head], head, partition, start, limit: { .max }) { run, offset, picked in
+      forEachPiece(selection[head], head, partition, start, to: 0, slots: .max) { run, offset, picked, row in
         for (plane, source) in [run.keys, run.values].enumerated() {
-          let target = rowBase + ((plane * shape.kvHeads + head) * rows + done) * shape.rowBytes
+          let target = rowBase + ((plane * shape.kvHeads + head) * rows + row) * shape.rowBytes
           lagoon_gather_rows(source + offset, shape.rowBytes, picked, picked.count, target)
         }
-        done += picked.count
       }
     }
     lagoon_split_planes(
@@ -143,25 +139,28 @@ extension StagedTail {
     return made
   }
 
-  /// Cuts ascending selected rows where a run ends or `limit` is reached.
+  /// Cuts ascending selected rows where a run ends or a slab of `slots` rows is full.
   ///
-  /// - Parameter body: gets a run, the offset of the head's rows in it, and rows relative to the run's first.
+  /// - Parameters:
+  ///   - firstRow: where the first selected row goes.
+  ///   - body: gets a run, the offset of the head's rows in it, rows relative to the run's first, and where they go.
   private func forEachPiece(
-    _ selected: [UInt32], _ head: Int, _ partition: [RowRun], _ start: Int, limit: () -> Int,
-    _ body: (RowRun, Int, [UInt32]) -> Void
+    _ selected: [UInt32], _ head: Int, _ partition: [RowRun], _ start: Int, to firstRow: Int, slots: Int,
+    _ body: (RowRun, Int, [UInt32], Int) -> Void
   ) {
     var next = 0
     for run in partition where run.heads.contains(head) {
       let first = UInt32(run.first - start)
       let end = first + UInt32(run.count)
       while next < selected.count, selected[next] < end {
-        let most = limit()
+        let row = firstRow + next
+        let most = slots - row % slots
         var rows: [UInt32] = []
         while next < selected.count, selected[next] < end, rows.count < most {
           rows.append(selected[next] - first)
           next += 1
         }
-        body(run, (head - run.heads.lowerBound) * run.headStride, rows)
+        body(run, (head - run.heads.lowerBound) * run.headStride, rows, row)
       }
     }
   }

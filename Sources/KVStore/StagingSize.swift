@@ -15,13 +15,15 @@ extension LayerPlan {
     // Each partition rounds up to whole slabs.
     let windowSlabs = CheckedSize(capacity / shape.slots + 1) + partitions
     let keptRows = CheckedSize(min(sinks, capacity)) + CheckedSize(kept) * partitions
-    let keptSlabs = CheckedSize((codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots + 2)
+    let keptSlabs = CheckedSize(
+      (codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots + 2)
     var bytes = (windowSlabs + keptSlabs) * CheckedSize(shape.groups) * CheckedSize(SlabShape.storedBytes)
     for rows in [hasColdFrames ? kept : 0, archive ? lag : 0] where rows > 0 {
       // At most 256 MiB of rows and their positions: no overflow.
       let content = FrameDecoder.contentBytes(shape, rows: rows)
       let frame = CheckedSize(FrameDirectory.padded(ZstdCompressor.bound(content)))
-      bytes = bytes + frame * partitions * CheckedSize(2) + CheckedSize(2 * content + 2 * SlabShape.storedBytes)
+      bytes =
+        bytes + frame * partitions * CheckedSize(2) + CheckedSize(2 * content + 2 * SlabShape.storedBytes)
     }
     return most.value == nil ? most : bytes
   }

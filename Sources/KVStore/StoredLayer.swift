@@ -106,7 +106,8 @@ extension StoredLayer {
   /// - Returns: the slab's value in the map, valid as long as the snapshot.
   /// - Throws: `corrupt`, with session, layer and partition.
   func slab(
-    _ expected: Expectation, _ view: borrowing ReadTransaction, _ validated: ValidatedSlabs, fully: Bool = false
+    _ expected: Expectation, _ view: borrowing ReadTransaction, _ validated: ValidatedSlabs,
+    fully: Bool = false
   ) throws(StoreError) -> UnsafeRawPointer {
     guard let value = try view.slab(expected.header.key) else {
       throw damage(expected, "it is missing or has the wrong size", validated)
@@ -126,7 +127,8 @@ extension StoredLayer {
       found.generation == wanted.generation || (!expected.isLatest && found.generation < wanted.generation)
     else {
       throw damage(
-        expected, "it is of generation \(found.generation), the session expects \(wanted.generation)", validated)
+        expected, "it is of generation \(found.generation), the session expects \(wanted.generation)",
+        validated)
     }
     wanted.generation = found.generation
     guard found == wanted else {

@@ -15,7 +15,9 @@ struct Tombstone: Sendable, Hashable {
     return out.bytes
   }
 
-  static func decode(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StoreError) -> Tombstone {
+  static func decode(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StoreError)
+    -> Tombstone
+  {
     var input = ByteReader(value)
     guard key.count == 8, value.count == 16, input.get(UInt32.self) == magic, input.get(UInt32.self) == 1,
       let slabs = input.get(UInt64.self)

@@ -12,7 +12,10 @@ final class WriteJob: @unchecked Sendable {
   let body: (borrowing WriteTransaction) throws(StoreError) -> Void
   fileprivate let outcome = Monitor<Outcome>(.pending)
 
-  fileprivate enum Outcome: Sendable { case pending, done, failed(StoreError) }
+  fileprivate enum Outcome: Sendable {
+    case pending, done
+    case failed(StoreError)
+  }
 
   init(
     cost: WriteCost, usesReserve: Bool = false,
@@ -43,7 +46,10 @@ final class Writer: Sendable {
     /// A failure after which nothing can be reclaimed until the store is opened again.
     var reclaimFailed = false
 
-    enum Action: Sendable { case commit([WriteJob]), reclaim, stop }
+    enum Action: Sendable {
+      case commit([WriteJob])
+      case reclaim, stop
+    }
 
     /// What to do next; nil: wait. A group's slabs stay below `limit`, unless one job alone is larger.
     mutating func next(afterCommit: Bool, limit: Int) -> Action? {

@@ -1,8 +1,8 @@
 // Attention of a few or of many query rows over contiguous keys and values, with online softmax.
 //
-// Keys are taken in tiles of 64. For each tile and each block of up to kMaxQueries query rows: logits, a blocked
-// product along the channels, four keys at a time; their exponentials; the weighted values, a blocked product
-// along the keys. Blocks only decide what is in registers together: each row's sums run in the same order in
+// Keys are taken in tiles of 64. For each tile and each block of up to kMaxQueries query rows: logits, a
+// blocked product along the channels, four keys at a time; their exponentials; the weighted values, a blocked
+// product along the keys. Blocks only decide what is in registers together: each row's sums run in the same order in
 // every block, so a row's bits don't depend on the rows beside it.
 #include "attention.h"
 

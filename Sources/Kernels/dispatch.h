@@ -14,7 +14,7 @@ size_t TargetIndex();
 
 }  // namespace lagoon
 
-// HWY_DYNAMIC_DISPATCH with a choice per thread, so that a test that walks the targets leaves the tests beside
-// it alone. With one target compiled in, its table has the one entry.
+// HWY_DYNAMIC_DISPATCH with a choice per thread, so that a test that walks the targets leaves the tests
+// beside it alone. With one target compiled in, its table has the one entry.
 #define LAGOON_DISPATCH(FUNCTION) \
   (*(HWY_DISPATCH_TABLE(FUNCTION)[(HWY_TARGETS & (HWY_TARGETS - 1)) == 0 ? 0 : lagoon::TargetIndex()]))

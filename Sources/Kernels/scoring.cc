@@ -185,7 +185,9 @@ void AddSoftmax(float *x, size_t count, float weight, float *scores) {
 
 void ChannelRange(const uint8_t *rows, uint8_t type, size_t count, size_t headDim, float *minimum,
                   float *maximum) {
-  WithType(type, [=](auto known) HWY_ATTR { ChannelRangeTyped<known>(rows, count, headDim, minimum, maximum); });
+  WithType(type, [=](auto known) HWY_ATTR {
+    ChannelRangeTyped<known>(rows, count, headDim, minimum, maximum);
+  });
 }
 
 void NormalisedStd(const uint8_t *rows, uint8_t type, size_t count, size_t headDim, const float *minimum,

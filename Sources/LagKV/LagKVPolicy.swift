@@ -1,6 +1,6 @@
 import Kernels
 
-/// The lag-relative score of LagKV (arXiv 2504.04704, equations 1 to 4), causal, per KV head.
+/// The lag-relative score of LagKV (arXiv 2504.04704), causal, per KV head.
 ///
 /// For the keys, per channel, `min` and `max` over the tokens of the next partition; `K̄ = (K − min) / (max − min)`,
 /// 0 in a channel without range; `score_K` is the softmax over the partition's tokens of the unbiased standard

@@ -11,8 +11,8 @@ import LagKV
 /// values per query and head, in f32.
 ///
 /// Rows are packed per KV head, `[kvHeads][query][group][headDim]`, so that the query heads of one KV head share
-/// every load of a key. The result depends on the queries, the blocks and their order, and on nothing else: not
-/// on the number of threads, and a query's bits not on the other queries of the call.
+/// every load of a key. On one CPU the result depends on the queries, the blocks and their order, and on nothing
+/// else: not on the number of threads, and a query's bits not on the other queries of the call.
 public struct AttentionAccumulator: ~Copyable {
   public let shape: AttentionShape
   /// Queries per head.

@@ -6,8 +6,9 @@
 
 /// What the helpers and callers of a ``WorkerPool`` share.
 ///
-/// Sendable by `@unchecked`: every stored variable is read and written with `mutex` held; the pointers are set
-/// once and live until `deinit`, which runs after the last helper, each of which holds a reference, has ended.
+/// Sendable by `@unchecked`: every variable, a job's too, is read and written with `mutex` held; the pointers and
+/// a job's body are set once. The pointers live until `deinit`, which runs after the last helper has ended, since
+/// each holds a reference.
 final class PoolState: @unchecked Sendable {
   typealias Body = @Sendable (_ item: Int, _ participant: Int) -> Void
 

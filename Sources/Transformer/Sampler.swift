@@ -20,7 +20,7 @@ public struct Sampler: Sendable {
     }
     self.temperature = temperature
     self.topP = topP
-    generator = SplitMix64(state: seed)
+    generator = SplitMix64(seed: seed)
   }
 
   /// The id of the next token; equal logits go to the lower id.
@@ -53,10 +53,12 @@ public struct Sampler: Sendable {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct SplitMix64: RandomNumberGenerator, Sendable {
-  var state: UInt64
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+  private var state: UInt64
 
-  mutating func next() -> UInt64 {
+  public init(seed: UInt64) { state = seed }
+
+  public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9

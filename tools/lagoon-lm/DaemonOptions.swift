@@ -1,5 +1,6 @@
 import ArgumentParser
 import LagoonClient
+import LanguageModel
 import ToolSupport
 import Transformer
 
@@ -32,14 +33,9 @@ struct DaemonOptions: ParsableArguments {
     }
     let path = socket ?? daemon?.socketPath ?? LagoonConnection.defaultSocketPath
     let connection = try LagoonConnection(
-      socketPath: path, clientName: "lagoon-lm", arenaBytes: Self.arenaBytes(configuration, chunk: chunk))
+      socketPath: path, clientName: "lagoon-lm",
+      arenaBytes: DaemonAttention.arenaBytes(configuration, chunk: chunk))
     return DaemonLink(connection: connection, daemon: daemon)
-  }
-
-  /// Queries, keys, values, output and log-sum-exp of a call in f32, each piece rounded up to 64 bytes, in whole pages.
-  private static func arenaBytes(_ c: ModelConfiguration, chunk: Int) -> Int {
-    let elements = chunk * (2 * c.queryHeads + 2 * c.kvHeads) * c.headDim + chunk * c.queryHeads
-    return (elements * 4 + 5 * 64 + 4095) / 4096 * 4096
   }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LagoonClient
+import LanguageModel
 import ToolSupport
 import Transformer
 
@@ -74,37 +75,20 @@ struct Generate: ParsableCommand {
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     let overlay = try open(decoder, link.connection, capacity: promptTokens.count + maxTokens)
-    let attention = DaemonAttention(overlay, decoder.configuration)
-
-    var position = overlay.tokens
-    var logits: [Float] = []
-    for start in stride(from: 0, to: promptTokens.count, by: model.chunk) {
-      let part = promptTokens[start..<min(start + model.chunk, promptTokens.count)]
-      logits = try decoder.forward(part, startPosition: position, attention: attention, logits: .last)
-      position += part.count
-    }
+    let reader = OverlayReader(model: decoder, overlay: overlay, chunk: model.chunk)
+    let logits = try reader.read(promptTokens)
     let clock = ContinuousClock.now
-    var ids: [UInt32] = []
-    var stopped = "max_tokens"
-    while ids.count < maxTokens {
+    let ids = try reader.generate(from: logits, count: maxTokens, sampler: &sampler) { id in
       try ExitCleanup.throwIfEnding()
-      let id = sampler.next(logits)
-      if decoder.configuration.endTokens.contains(id) {
-        stopped = "end_token"
-        break
-      }
-      ids.append(id)
       if !json { try Output.write(tokenizer.decode([id])) }
-      if ids.count == maxTokens { break }
-      logits = try decoder.forward([id], startPosition: position, attention: attention, logits: .last)
-      position += 1
     }
     let seconds = (ContinuousClock.now - clock).inSeconds
     if json {
       try Output.json(
         Result(
           text: String(decoding: tokenizer.decode(ids), as: UTF8.self), tokenIDs: ids, tokens: ids.count,
-          sessionTokens: overlay.tokens, stopped: stopped, seconds: seconds,
+          sessionTokens: overlay.tokens, stopped: ids.count < maxTokens ? "end_token" : "max_tokens",
+          seconds: seconds,
           tokensPerSecond: Double(ids.count) / seconds, compute: decoder.computeSummary))
     } else {
       try Output.write("\n")

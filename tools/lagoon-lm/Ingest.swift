@@ -1,6 +1,7 @@
 import ArgumentParser
 import LagoonClient
 import LagoonProtocol
+import LanguageModel
 import ToolSupport
 import Transformer
 
@@ -73,7 +74,10 @@ struct Ingest: ParsableCommand {
     if first < tokens.count {
       defer { progress.finish() }
       let feed = SessionFeed(model: decoder, session: session, chunk: model.chunk)
-      try feed.run(tokens, from: first, logits: .none) { range, _ in progress.update(range.upperBound) }
+      try feed.run(tokens, from: first, logits: .none) { range, _ in
+        progress.update(range.upperBound)
+        try ExitCleanup.throwIfEnding()
+      }
     }
     let seconds = progress.elapsed
     let details = try link.connection.describe(self.session)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LagKV
 import LagoonClient
+import LanguageModel
 import Safetensors
 import ToolSupport
 import Transformer
@@ -61,6 +62,7 @@ struct Logits: ParsableCommand {
         range, rows in
         logits += rows
         progress.update(range.upperBound)
+        try ExitCleanup.throwIfEnding()
       }
     }
     var writer = SafetensorsWriter()

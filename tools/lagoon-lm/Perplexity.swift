@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LagKV
 import LagoonClient
+import LanguageModel
 import ToolSupport
 import Transformer
 
@@ -82,17 +83,14 @@ struct Perplexity: ParsableCommand {
     _ decoder: DecoderModel, _ tokens: [UInt32], _ tokenizer: any Tokenizer, _ session: RemoteSession,
     _ connection: LagoonConnection
   ) throws -> Result {
-    let vocabulary = decoder.configuration.vocabularySize
     let progress = ProgressLine(total: tokens.count, unit: "tokens")
     defer { progress.finish() }
     var sum = 0.0
     try SessionFeed(model: decoder, session: session, chunk: model.chunk).run(tokens, from: 0, logits: .all) {
       range, logits in
-      for (row, position) in range.enumerated() where position + 1 < tokens.count {
-        let row = logits[row * vocabulary..<(row + 1) * vocabulary]
-        sum += CrossEntropy.negativeLogLikelihood(row, target: tokens[position + 1])
-      }
+      sum += CrossEntropy.negativeLogLikelihood(logits, chunk: range, of: tokens)
       progress.update(range.upperBound)
+      try ExitCleanup.throwIfEnding()
     }
     let parameters = session.parameters
     let bytes = tokenizer.decode(Array(tokens.dropFirst())).count

@@ -77,7 +77,7 @@ void lagoon_normalised_std(const void *rows, uint8_t type, size_t count, size_t 
 void lagoon_normalised_std_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
                                   const float *minimum, const float *maximum, float *deviations);
 
-// scores[i] += weight * softmax(x)[i] over `count` finite values. `x` is overwritten.
+// scores[i] += weight * softmax(x)[i] over `count` finite values. `x` becomes exp(x - max(x)).
 void lagoon_add_softmax(float *x, size_t count, float weight, float *scores);
 void lagoon_add_softmax_scalar(float *x, size_t count, float weight, float *scores);
 
@@ -90,7 +90,7 @@ void lagoon_square_sums_scalar(const void *rows, uint8_t type, size_t count, siz
 // Rows of the queries of one KV head and what has been accumulated for them. Row i belongs to query
 // i / group and to the KV head's query head i % group, so the query heads of one KV head lie together and
 // share every load of a key. Rows of `queries` and `weighted` are `lagoon_padded_dim(headDim)` floats
-// apart; the padding of `queries` is zero.
+// apart and 64-byte aligned; the padding of `queries` is zero.
 typedef struct {
   const float *queries;    // [rows, padded], f32, already multiplied by the scale
   float *weighted;         // [rows, padded]: sum of exp(logit - maximum) * value; start from 0
@@ -108,14 +108,16 @@ typedef struct {
 // headDim rounded up to 16 floats: the distance between the rows of a lagoon_query_rows.
 size_t lagoon_padded_dim(size_t headDim);
 
-// How many floats of scratch `lagoon_attend` needs.
+// How many floats of scratch `lagoon_attend` needs, 64-byte aligned.
 size_t lagoon_attention_scratch(size_t headDim);
 
 // Adds `count` key and value rows [count, headDim], each contiguous, to the running attention of the query
 // rows. Key r stands at firstPosition + r and is seen by queries at that position or later; with
-// LAGOON_VISIBLE_TO_ALL by all. f32 accumulation. Keys are taken in tiles of 64 counted from the first, and a
-// query row's arithmetic does not depend on the other rows, so neither do its bits. A finished row has
-// out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key keeps its start.
+// LAGOON_VISIBLE_TO_ALL by all. Elements are finite, also those that no row sees. f32 accumulation.
+//
+// Keys are taken in tiles of 64 counted from the first, and a query row's arithmetic does not depend on the
+// other rows, so neither do its bits; they do depend on the target. A finished row has out = weighted / sum
+// and log-sum-exp = maximum + log(sum); a row that saw no key keeps its start.
 void lagoon_attend(const lagoon_query_rows *rows, const void *keys, const void *values, uint8_t type,
                    size_t count, int64_t firstPosition, float *scratch);
 void lagoon_attend_scalar(const lagoon_query_rows *rows, const void *keys, const void *values,

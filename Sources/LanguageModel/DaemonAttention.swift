@@ -1,8 +1,8 @@
 import LagoonClient
 import Transformer
 
-/// Attention of the forward pass through a daemon: on a session that this command writes, or on an overlay.
-final class DaemonAttention: StepAttention {
+/// Attention of the forward pass through a daemon: on a session that this program writes, or on an overlay.
+public final class DaemonAttention: StepAttention {
   private enum Target {
     case session(RemoteSession)
     case overlay(RemoteOverlay)
@@ -22,15 +22,24 @@ final class DaemonAttention: StepAttention {
     headDim = configuration.headDim
   }
 
-  convenience init(_ session: RemoteSession, _ configuration: ModelConfiguration) {
+  /// The session must have begun.
+  public convenience init(_ session: RemoteSession, _ configuration: ModelConfiguration) {
     self.init(.session(session), configuration)
   }
 
-  convenience init(_ overlay: RemoteOverlay, _ configuration: ModelConfiguration) {
+  public convenience init(_ overlay: RemoteOverlay, _ configuration: ModelConfiguration) {
     self.init(.overlay(overlay), configuration)
   }
 
-  func step(
+  /// Bytes of an arena through which calls of up to `chunk` tokens travel: queries, keys, values, output and log-sum-exp
+  /// in f32, each rounded up to 64 bytes, in whole pages.
+  public static func arenaBytes(_ configuration: ModelConfiguration, chunk: Int) -> Int {
+    let c = configuration
+    let elements = chunk * (2 * c.queryHeads + 2 * c.kvHeads) * c.headDim + chunk * c.queryHeads
+    return (elements * 4 + 5 * 64 + 4095) / 4096 * 4096
+  }
+
+  public func step(
     layer: Int, queries: UnsafeBufferPointer<Float>, keys: UnsafeBufferPointer<Float>,
     values: UnsafeBufferPointer<Float>, tokens: Int, into out: UnsafeMutableBufferPointer<Float>
   ) throws {

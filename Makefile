@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
+SWIFT ?= swift
+PREFIX ?= /usr/local
+LENGTH ?= 32768
+# Tests run on the release build, so that demo, tests and benchmarks share one build and the kernels run at speed.
+BUILD = $(SWIFT) build -c release
+BIN = .build/release
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-long bench format lint install
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the Debian packages that Lagoon builds on
+	@tools/scripts/setup.sh
+
+build: setup ## build everything, optimised
+	$(BUILD)
+
+demo: build ## the main job on real input: LENGTH=32768 bytes of a book, kept four ways
+	@$(BIN)/lagoon-demo --length $(LENGTH)
+
+test: setup ## build, then run the fast tests
+	$(BUILD) --build-tests
+	$(SWIFT) test -c release --skip-build
+
+test-long: setup ## crash loops, long streams, fuzzing, and the suite under the sanitizers
+	tools/scripts/test-long.sh
+
+bench: build ## benchmarks, each as a ratio to this machine's own ceiling
+	@for name in attend append latency; do $(BIN)/lagoon-bench $$name || exit 1; done
+
+format: ## format the sources in place
+	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests daemon tools
+
+lint: ## check the format of the sources
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests daemon tools
+
+install: build ## copy the executables to PREFIX/bin (default /usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(BIN)/lagoond $(BIN)/lagoon $(BIN)/lagoon-lm $(BIN)/lagoon-bench $(DESTDIR)$(PREFIX)/bin

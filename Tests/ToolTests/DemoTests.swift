@@ -1,0 +1,77 @@
+import Foundation
+import Testing
+
+/// `lagoon-demo` on a short document, as `make demo` runs it.
+@Suite(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/bible"), "needs bible-kjv"))
+struct DemoTests {
+  /// A folder for everything that the demo makes, temporary files included.
+  private func withFolder(_ body: (String) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/ld-\(UInt32.random(in: 0...UInt32.max))"
+    try FileManager.default.createDirectory(atPath: folder + "/tmp", withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try body(folder)
+  }
+
+  /// Processes whose command line names the folder.
+  private func processes(naming folder: String) -> [String] {
+    let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return all.filter { name in
+      guard Int(name) != nil, let line = FileManager.default.contents(atPath: "/proc/\(name)/cmdline") else {
+        return false
+      }
+      return String(decoding: line, as: UTF8.self).contains(folder)
+    }
+  }
+
+  @Test func theDemoRunsAndCleansUp() throws {
+    try withFolder { folder in
+      let demo = try Program.run(
+        "lagoon-demo", ["--length", "4096", "--output", folder + "/out"],
+        environment: ["TMPDIR": folder + "/tmp"], folder: Program.root)
+      #expect(demo.status == 0, "\(demo.errors)")
+      let lines = demo.output.split(separator: "\n").map { $0.drop { $0 == " " } }
+      for session in ["full", "2x", "4x", "8x"] {
+        let cells = lines.first { $0.hasPrefix(session) && $0.contains("of 16") }?.split(separator: " ")
+        #expect(cells?[1] == "4,096")
+      }
+      #expect(demo.output.contains("equal, byte for byte"))
+      let picture = try Data(contentsOf: URL(filePath: folder + "/out/kept-4x.png"))
+      #expect(picture.starts(with: [0x89, 0x50, 0x4e, 0x47]))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/tmp").isEmpty)
+      #expect(processes(naming: folder + "/tmp").isEmpty)
+    }
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func anInterruptedDemoCleansUp(signal: Int32) throws {
+    try withFolder { folder in
+      let demo = try Program.prepare(
+        "lagoon-demo", ["--length", "65536", "--output", folder + "/out"],
+        environment: ["TMPDIR": folder + "/tmp"], folder: Program.root)
+      demo.standardOutput = FileHandle.nullDevice
+      demo.standardError = FileHandle.nullDevice
+      try demo.run()
+      let deadline = ContinuousClock.now + .seconds(60)
+      // The daemon's socket stands when the demo is about to ingest.
+      func hasSocket() -> Bool {
+        let folders = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/tmp")) ?? []
+        return folders.contains { FileManager.default.fileExists(atPath: "\(folder)/tmp/\($0)/lagoon.sock") }
+      }
+      while !hasSocket(), ContinuousClock.now < deadline { usleep(10_000) }
+      usleep(300_000)
+      #expect(demo.isRunning)
+      kill(demo.processIdentifier, signal)
+      demo.waitUntilExit()
+      #expect(demo.terminationStatus == 128 + signal)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/tmp").isEmpty)
+      #expect(processes(naming: folder + "/tmp").isEmpty)
+    }
+  }
+
+  @Test func impossibleLengthsAreRefused() throws {
+    #expect(try Program.run("lagoon-demo", ["--length", "100"]).status == 64)
+    #expect(try Program.run("lagoon-demo", ["--length", "65537"]).status == 64)
+    let model = try Program.run("lagoon-demo", ["--model", "/nowhere"])
+    #expect(model.status == 1 && model.errors.contains("/nowhere"))
+  }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Inspection
+import ToolSupport
+
+struct Heatmap: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Draw which tokens each head keeps along the document, as a PNG.",
+    discussion: """
+      A band for each KV head, the document from left to right. A column is a partition (or several, or a part of \
+      one), its tokens run from top to bottom; the brighter a cell, the more of its tokens are kept. Sinks and \
+      window are marked. docs/inspection.md tells how to read it.
+
+      EXAMPLES
+        lagoon heatmap book --layer 2 -o book.png
+        lagoon heatmap book --layer all -o book.png
+        lagoon heatmap book --layer 0 --from 8192 --to 9216 -o detail.png
+      """)
+
+  /// `--layer`: one, or all of them.
+  enum Layers: ExpressibleByArgument, Equatable {
+    case one(Int)
+    case all
+    init?(argument: String) {
+      if argument == "all" {
+        self = .all
+      } else if let layer = Int(argument), layer >= 0 {
+        self = .one(layer)
+      } else {
+        return nil
+      }
+    }
+  }
+
+  @Argument(help: "The session's name.", completion: .sessionName) var session: String
+  @Option(help: "The layer, counted from 0, or `all`.") var layer: Layers
+  @Option(name: .shortAndLong, help: "The PNG file to write.", completion: .file(extensions: ["png"]))
+  var output: String
+  @Option(help: ArgumentHelp("Show tokens from this position on.", valueName: "position")) var from = 0
+  @Option(help: ArgumentHelp("Show tokens before this position (default: all).", valueName: "position"))
+  var to: Int?
+  @Option(help: ArgumentHelp("Pixels that the document is drawn on, about.", valueName: "pixels"))
+  var width = 1200
+  @Option(
+    help: ArgumentHelp(
+      "The share of kept tokens that the brightest colour stands for, 0 to 1 (default: from the data). Fix it "
+        + "to compare pictures.", valueName: "share"))
+  var scaleTop: Double?
+  @Option(help: ArgumentHelp("Point at this position; may be repeated.", valueName: "position"))
+  var mark: [Int] = []
+  @OptionGroup var source: SourceOptions
+
+  func validate() throws {
+    guard from >= 0, from < to ?? Int.max else { throw ValidationError("--from must be below --to.") }
+    guard (100...10_000).contains(width) else { throw ValidationError("--width must be 100 to 10000.") }
+    if let scaleTop, !(scaleTop > 0 && scaleTop <= 1) {
+      throw ValidationError("--scale-top must be above 0 and at most 1.")
+    }
+  }
+
+  func run() throws {
+    let source = try source.open()
+    let session = try source.describe(session).session
+    let indices: [Int]
+    switch layer {
+    case .all: indices = Array(0..<session.layers)
+    case .one(let layer):
+      guard layer < session.layers else {
+        throw ToolError(
+          "Session \(session.name) has layers 0 to \(session.layers - 1); there is no layer \(layer).")
+      }
+      indices = [layer]
+    }
+    let layers = try indices.map {
+      try source.keptRows(session: session.name, layer: $0, ifTokens: session.tokens)
+    }
+    let map = HeatMap(
+      session: session.name, policy: session.policyLine, tokens: session.tokens, sinks: session.sinks,
+      lag: session.lag, window: layers[0].window, layers: layers.map(\.layer))
+    var options = HeatMap.Options()
+    options.plotWidth = width
+    options.scaleTop = scaleTop
+    options.marks = mark
+    if from > 0 || to != nil { options.shown = from..<(to ?? max(session.tokens, from + 1)) }
+    let picture = try map.draw(options)
+    try picture.writePNG(to: output)
+    print("\(output): \(picture.width) × \(picture.height) pixels")
+  }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import Inspection
+import ToolSupport
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List the sessions.",
+    discussion: """
+      EXAMPLES
+        lagoon list
+        lagoon list --store /var/lib/lagoon --json
+      """)
+
+  @OptionGroup var source: SourceOptions
+  @Flag(help: "Print JSON.") var json = false
+
+  func run() throws {
+    let sessions = try source.open().sessions()
+    if json { return try Output.json(sessions) }
+    guard !sessions.isEmpty else { return print("no sessions") }
+    var table = Table([
+      ("SESSION", .left), ("TOKENS", .right), ("STORED", .right), ("LAYERS", .right), ("KV HEADS", .right),
+      ("HEAD DIM", .right), ("TYPE", .left), ("POLICY", .left), ("CODEC", .left), ("LAST COMMIT", .left),
+      ("", .left),
+    ])
+    for session in sessions {
+      table.add([
+        session.name, Units.count(session.tokens), Units.bytes(session.storedBytes),
+        "\(session.layers)", "\(session.kvHeads)", "\(session.headDim)", session.elementType,
+        session.policyLine, session.codec + (session.archive ? "+archive" : ""),
+        moment(session.committedUnixSeconds), session.hasWriter ? "being written" : "",
+      ])
+    }
+    try Output.write(table.text)
+  }
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The long tests: crash loops, million-token streams and fuzzing, then the fast suite under each sanitizer. Every part is
+# bounded in time. A sanitizer that the toolchain refuses is reported with its output and fails the run.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+swift=${SWIFT:-swift}
+failed=0
+
+step() {  # NAME SECONDS COMMAND...
+  local name=$1 seconds=$2
+  shift 2
+  echo "== $name (at most ${seconds} s)"
+  if timeout --kill-after=20 "$seconds" "$@"; then
+    echo "== $name: passed"
+  else
+    echo "== $name: FAILED (exit $?)"
+    failed=1
+  fi
+}
+
+$swift build -c release --build-tests || exit 1
+LAGOON_LONG_TESTS=1 step "long tests" 3600 $swift test -c release --skip-build
+for sanitizer in address thread; do
+  LAGOON_SANITIZER=$sanitizer step "suite under the $sanitizer sanitizer" 3600 \
+    $swift test --sanitize "$sanitizer" --scratch-path ".build-$sanitizer"
+done
+exit $failed
