@@ -134,7 +134,7 @@ public final class KVStore: Sendable {
 
   deinit { try? close() }
 
-  /// Commits what is queued, flushes, and ends the writer thread. Later calls throw `closed`; calling it again does nothing.
+  /// Commits what is queued, flushes, ends the writer thread and frees the folder for another process. Later calls throw `closed`; calling it again does nothing.
   public func close() throws(StoreError) {
     let first = book.withLock { book in
       defer { book.isClosed = true }
@@ -157,6 +157,7 @@ public final class KVStore: Sendable {
       writer.stop()
     }
     environment.close()
+    folder.unlock()
     if let failure { throw failure }
   }
 

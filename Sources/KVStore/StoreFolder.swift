@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -5,9 +7,10 @@
 #endif
 
 /// A store's folder, locked: exclusively by the daemon, shared by offline tools.
-struct StoreFolder: ~Copyable {
+final class StoreFolder: Sendable {
   let path: String
-  private let lock: Int32
+  /// The descriptor that holds the lock; -1 once it is given back.
+  private let lock: Mutex<Int32>
 
   static let dataFile = "data.mdb"
   static let lockFile = "lagoon.lock"
@@ -45,10 +48,18 @@ struct StoreFolder: ~Copyable {
       throw StoreError(.internal, "cannot lock \(path)/\(Self.lockFile)", systemCode: code)
     }
     self.path = path
-    lock = descriptor
+    lock = Mutex(descriptor)
   }
 
-  deinit { close(lock) }
+  deinit { unlock() }
+
+  /// Gives the lock back. Does nothing the second time.
+  func unlock() {
+    lock.withLock { descriptor in
+      if descriptor >= 0 { close(descriptor) }
+      descriptor = -1
+    }
+  }
 
   /// Size of the data file; 0 where there is none.
   var dataFileBytes: Int { Self.size(of: "\(path)/\(Self.dataFile)") }

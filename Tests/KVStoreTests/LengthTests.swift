@@ -1,0 +1,103 @@
+import Foundation
+import KVStore
+import LagKV
+import SparseAttention
+import Testing
+
+/// What a commit costs must not grow with the session.
+@Suite struct LengthTests {
+  static let document = Document(kvHeads: 2, headDim: 64, queryHeads: 2)
+  static let layers = 4
+
+  struct Cost {
+    /// Of 64 commits of 16 tokens: eight partitions, so every phase of them.
+    var pages = 0
+    var milliseconds: [Double] = []
+    var anonymousKiB = 0
+  }
+
+  /// Rows that repeat every 4,096 tokens, so that making them costs nothing.
+  struct Rows {
+    let keys: [Float]
+    let values: [Float]
+
+    init() {
+      keys = document.rows(.keys, layer: 0, 0..<4608)
+      values = document.rows(.values, layer: 0, 0..<4608)
+    }
+
+    func append(_ tail: StagedTail, from start: Int, _ count: Int) throws {
+      for layer in 0..<layers {
+        let offset = (start + 997 * layer) % 4096 * 128
+        try Array(keys[offset..<offset + count * 128]).view(count, 2, 64) { k in
+          try Array(values[offset..<offset + count * 128]).view(count, 2, 64) {
+            try tail.append(layer: layer, keys: k, values: $0)
+          }
+        }
+      }
+    }
+  }
+
+  static func anonymousKiB() -> Int {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") } ?? ""
+    return Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0
+  }
+
+  /// Streams tokens in and measures commits at each of the given lengths.
+  static func costs(at lengths: [Int], codec: Codec) throws -> [Cost] {
+    let fixture = StoreFixture()
+    let store = try fixture.open(quota: 8 << 30, durability: .process)
+    let session = try store.create(
+      configuration(
+        layers: layers, document: document, type: .bfloat16, sinks: 16, lag: 128, ratio: 0.25, codec: codec))
+    let tail = try session.begin(capacity: 512, owner: StagingAccount(cap: 1 << 30))
+    let rows = Rows()
+    var tokens = 0
+    var costs: [Cost] = []
+    for length in lengths {
+      while tokens < length {
+        let count = min(512, length - tokens)
+        try rows.append(tail, from: tokens, count)
+        try tail.commit(tokenIDs: document.ids(tokens..<tokens + count), keepWriting: true)
+        tokens += count
+      }
+      var cost = Cost()
+      let before = store.statistics.pagesWritten
+      for _ in 0..<64 {
+        try rows.append(tail, from: tokens, 16)
+        let start = ContinuousClock.now
+        try tail.commit(tokenIDs: document.ids(tokens..<tokens + 16), keepWriting: true)
+        let time = ContinuousClock.now - start
+        cost.milliseconds.append(Double(time.components.attoseconds) / 1e15)
+        tokens += 16
+      }
+      cost.pages = store.statistics.pagesWritten - before
+      cost.anonymousKiB = anonymousKiB()
+      cost.milliseconds.sort()
+      costs.append(cost)
+    }
+    #expect(store.statistics.fileBytes < store.statistics.liveBytes * 104 / 100 + (4 << 20))
+    return costs
+  }
+
+  @Test(arguments: Codec.allCases) func pagesOfACommitDoNotGrow(codec: Codec) throws {
+    let costs = try Self.costs(at: [2_000, 20_000], codec: codec)
+    // 64 commits write at least a window slab of each layer; the tree may be a level deeper.
+    #expect(costs[0].pages >= 64 * 4 * 17)
+    #expect(costs[1].pages - costs[0].pages <= 64 * 2)
+  }
+
+  @Test(.enabled(if: longTests, "long: make test-long"), arguments: Codec.allCases)
+  func aMillionTokens(codec: Codec) throws {
+    let costs = try Self.costs(at: [10_000, 100_000, 1_000_000], codec: codec)
+    for (length, cost) in zip(["10⁴", "10⁵", "10⁶"], costs) {
+      print(
+        "\(codec.name), \(length) tokens: \(Double(cost.pages) / 64) pages a commit, median \(cost.milliseconds[32]) ms,"
+          + " 90% below \(cost.milliseconds[57]) ms, anonymous memory \(cost.anonymousKiB) KiB")
+    }
+    #expect(costs[2].pages - costs[0].pages <= 64 * 3)
+    #expect(costs[2].milliseconds[32] < 1.3 * costs[0].milliseconds[32])
+    #expect(Double(costs[2].anonymousKiB) < 1.1 * Double(costs[0].anonymousKiB))
+  }
+}
