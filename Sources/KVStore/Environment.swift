@@ -210,7 +210,7 @@ extension Environment {
     let kind: StoreError.Code
     switch code {
     case MDB_MAP_FULL: kind = .quotaExceeded
-    case ENOSPC, EDQUOT: kind = .diskFull
+    case ENOSPC, EDQUOT, EFBIG: kind = .diskFull
     case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID: kind = .corrupt
     case MDB_VERSION_MISMATCH, MDB_INCOMPATIBLE: kind = .incompatible
     case EAGAIN, EBUSY: kind = .locked

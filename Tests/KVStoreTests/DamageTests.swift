@@ -187,6 +187,14 @@ import Testing
     #expect(error?.code == .corrupt && error?.session == "book")
     #expect(try !Self.readAll(store, "other"))
     #expect(try store.verify(nil).damage.contains { $0.session == "book" })
+    #expect(try store.sessions().map(\.configuration.name) == ["other"])
+    #expect(store.statistics.quarantinedRecords == 1)
+    // It can be deleted, and nothing of it stays.
+    try store.delete("book")
+    try Waiting.until { store.statistics.liveBytes == (try store.sessions()[0].storedBytes) }
+    #expect(try store.verify(nil).damage.isEmpty)
+    #expect(store.statistics.quarantinedRecords == 0)
+    #expect(try !Self.readAll(store, "other"))
   }
 
   @Test func aFileCutShortIsRefused() throws {
