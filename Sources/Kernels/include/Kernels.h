@@ -77,7 +77,7 @@ void lagoon_normalised_std(const void *rows, uint8_t type, size_t count, size_t 
 void lagoon_normalised_std_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
                                   const float *minimum, const float *maximum, float *deviations);
 
-// scores[i] += weight * softmax(x)[i] over `count` finite values. `x` is overwritten.
+// scores[i] += weight * softmax(x)[i] over `count` finite values. `x` becomes exp(x - max(x)).
 void lagoon_add_softmax(float *x, size_t count, float weight, float *scores);
 void lagoon_add_softmax_scalar(float *x, size_t count, float weight, float *scores);
 
