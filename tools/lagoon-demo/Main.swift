@@ -45,6 +45,7 @@ struct LagoonDemo: ParsableCommand {
   }
 
   static func main() {
+    PassiveThreads.prefer()
     do {
       var command = try parseAsRoot()
       try command.run()

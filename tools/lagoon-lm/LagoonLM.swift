@@ -21,6 +21,7 @@ struct LagoonLM: ParsableCommand {
     subcommands: [Ingest.self, Generate.self, Perplexity.self, Logits.self, Tokenize.self])
 
   static func main() {
+    PassiveThreads.prefer()
     do {
       var command = try parseAsRoot()
       try command.run()
