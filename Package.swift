@@ -11,8 +11,8 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 /// A library of the project: one folder in `Sources`.
-func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func room(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 /// An executable: parses, composes, runs.
@@ -62,7 +62,8 @@ let package = Package(
     room("KVStore", ["SparseAttention", "LagKV", "Kernels", "CLMDB", "CZstd", "CXXHash", "CPosix"]),
     room(
       "LagoonProtocol",
-      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["lagoon.proto", "generate.sh"]),
     room("LagoonClient", ["LagoonProtocol", "LagKV", "CPosix"]),
     room(
       "LagoonDaemon",
@@ -70,28 +71,34 @@ let package = Package(
         "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "CPosix", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    room("Safetensors", ["CPosix"]),
-    room("Transformer", ["Safetensors", "Kernels", "COneDNN"]),
-    room("ToolSupport", ["LagoonClient", "CPosix"]),
+    room("Safetensors", []),
+    room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
+    room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
     room("Inspection", ["CPNG"]),
 
     tool(
       "lagoond", path: "daemon",
       [
-        "LagoonDaemon", "KVStore", log,
+        "LagoonDaemon", "LagoonProtocol", "KVStore", "SparseAttention", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "LagKV", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
-      ["LanguageModel", "Transformer", "Safetensors", "LagoonClient", "ToolSupport"]),
+      [
+        "LanguageModel", "Transformer", "Safetensors", "LagoonClient", "LagoonProtocol", "LagKV",
+        "ToolSupport",
+      ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
       ["LanguageModel", "Transformer", "LagoonClient", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
-      ["LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport"]),
+      [
+        "LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport", "CLMDB",
+        "CPosix",
+      ]),
 
     tests("KernelsTests", ["Kernels"]),
     tests("LagKVTests", ["LagKV", "Kernels", "Safetensors"]),
@@ -99,6 +106,7 @@ let package = Package(
     tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels"]),
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
+    tests("SafetensorsTests", ["Safetensors"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),

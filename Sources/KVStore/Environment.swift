@@ -57,7 +57,7 @@ final class Environment: Sendable {
   /// Reset read transactions, ready to be renewed.
   private let idle = Mutex<[IdleTransaction]>([])
   let readers: ReaderRegistry
-  let isReadOnly: Bool
+  private let folder: String
 
   /// `@unchecked Sendable`: with `MDB_NOTLS` a read transaction is not bound to a thread, and whoever takes one out of
   /// `idle` is the only one who has it.
@@ -93,7 +93,7 @@ final class Environment: Sendable {
       throw error
     }
     handle = environment
-    isReadOnly = readOnly
+    self.folder = folder
     var info = MDB_envinfo()
     mdb_env_info(environment, &info)
     readers = ReaderRegistry(lastTransaction: UInt64(info.me_last_txnid))
@@ -173,7 +173,10 @@ final class Environment: Sendable {
       throw error
     }
     committing(transaction)
-    try Self.check(mdb_txn_commit(pointer), "cannot commit")
+    let code = mdb_txn_commit(pointer)
+    // LMDB answers a short write, which is how a file system fills up, with EIO.
+    let isFull = code == EIO && StoreFolder.freeBytes(at: folder) < 1 << 20
+    try Self.check(isFull ? ENOSPC : code, "cannot commit")
     readers.committed(id)
     return id
   }

@@ -1,9 +1,9 @@
 /// A linear layer without bias, `y = x · Wᵀ`: weights packed once, a few compiled matmuls.
 ///
 /// Rows are multiplied in tiles of fixed heights, the last one padded, because a matmul's kernel and with it the order of its
-/// additions depends on the row count: oneDNN 2.6 on AVX2 changes the last bits of some rows for 1, 8, 20 or 32 rows, and not
-/// for these. So a row's result does not depend on how a text is cut into chunks. A single row costs 1 to 3 times what it
-/// would alone.
+/// additions depends on the row count: oneDNN 2.6 on AVX2 changes the last bits of some rows for 1, 8, 20 or 32 rows. With
+/// these heights a row's bits were the same wherever it stood and however a text was cut, with 1, 2 and 8 threads; with
+/// other thread counts a few shapes still differ in their last bits. A single row costs 1 to 3 times what it would alone.
 package final class Linear {
   let inputs: Int
   let outputs: Int
@@ -13,7 +13,7 @@ package final class Linear {
   private var plans: [Int: (matmul: Matmul, weights: PackedMatrix)] = [:]
 
   /// Heights of the tiles, largest first. The largest decides the layout of the weights.
-  private static let tiles = (large: 48, middle: 12, small: 4)
+  private static let tiles = [192, 48, 12, 4]
 
   /// - Parameter weights: `[outputs, inputs]`, row-major, f32; rounded in place to the arithmetic of the backend.
   package init(
@@ -28,7 +28,7 @@ package final class Linear {
       BFloat16.round(UnsafeBufferPointer(weights), into: weights)
     }
     let matmul = try Self.compile(
-      backend, rows: Self.tiles.large, inputs, outputs, .any(inputs, outputs, backend.factorType))
+      backend, rows: Self.tiles[0], inputs, outputs, .any(inputs, outputs, backend.factorType))
     let plain = try MatrixLayout.strided(inputs, outputs, .float32, transposed: true)
     guard let address = weights.baseAddress else { return }
     packed.append(
@@ -47,9 +47,7 @@ package final class Linear {
     var row = 0
     while row < rows {
       let left = rows - row
-      let tile =
-        left >= Self.tiles.large
-        ? Self.tiles.large : left >= Self.tiles.middle ? Self.tiles.middle : Self.tiles.small
+      let tile = Self.tiles.first { $0 <= left } ?? Self.tiles[Self.tiles.count - 1]
       let count = min(tile, left)
       let from = UnsafeBufferPointer(rebasing: input[row * inputs..<(row + count) * inputs])
       let to = UnsafeMutableBufferPointer(rebasing: output[row * outputs..<(row + count) * outputs])

@@ -62,7 +62,7 @@ import Transformer
     }
   }
 
-  @Test(arguments: [1, 2, 4, 5, 12, 15, 48, 131], [Compute.float32, .bfloat16])
+  @Test(arguments: [1, 2, 4, 5, 12, 15, 48, 131, 199], [Compute.float32, .bfloat16])
   func linear(_ rows: Int, _ compute: Compute) throws {
     let (inputs, outputs) = (72, 50)
     var noise = Noise(11)

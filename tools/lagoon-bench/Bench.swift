@@ -1,0 +1,18 @@
+import ArgumentParser
+
+@main
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lagoon-bench",
+    abstract: "Checks Lagoon against golden cases and measures it against this machine's own limits.",
+    discussion: """
+      Every benchmark prints its figure, the machine's ceiling measured in the same run, and their ratio: the machine may be
+      shared, so a time alone says little. Each starts a private daemon on a store of its own.
+
+      EXAMPLES
+        lagoon-bench golden Tests/Fixtures/golden
+        lagoon-bench attend --keys 32768 --dtype bf16
+        lagoon-bench append --durability process --json
+      """,
+    subcommands: [Golden.self, Attend.self, Append.self, Latency.self, Stream.self])
+}

@@ -1,0 +1,118 @@
+import CLMDB
+import Foundation
+import Synchronization
+import ToolSupport
+
+/// How fast this machine can do the least that a benchmark has to do.
+enum Ceiling {
+  /// Bytes per second that `threads` threads read together from `bytes` of memory, median of `rounds`.
+  final class MemoryRead {
+    private let buffer: UnsafeMutableRawBufferPointer
+    private let threads: Int
+
+    init(bytes: Int, threads: Int) {
+      buffer = .allocate(byteCount: bytes, alignment: 4096)
+      buffer.initializeMemory(as: UInt8.self, repeating: 1)
+      self.threads = threads
+    }
+    deinit { buffer.deallocate() }
+
+    /// One pass over the whole buffer, in bytes per second.
+    func measure() -> Double {
+      let slice = buffer.count / threads / 512 * 512
+      let sink = Atomic<UInt64>(0)
+      // The address travels as an integer because pointers aren't Sendable; the buffer outlives the concurrent loop below.
+      let address = UInt(bitPattern: buffer.baseAddress)
+      let time = seconds {
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+          guard let base = UnsafeRawPointer(bitPattern: address) else { return }
+          sink.wrappingAdd(Self.fold(base + thread * slice, bytes: slice), ordering: .relaxed)
+        }
+      }
+      precondition(sink.load(ordering: .relaxed) != 1)  // keeps the reads from being optimised away
+      return Double(slice * threads) / time
+    }
+
+    /// Reads `bytes` (a multiple of 512) with eight independent 64-byte accumulators.
+    private static func fold(_ base: UnsafeRawPointer, bytes: Int) -> UInt64 {
+      typealias Line = SIMD8<UInt64>
+      var (a, b, c, d) = (Line.zero, Line.zero, Line.zero, Line.zero)
+      var (e, f, g, h) = (Line.zero, Line.zero, Line.zero, Line.zero)
+      var offset = 0
+      while offset < bytes {
+        let at = base + offset
+        a ^= at.load(fromByteOffset: 0, as: Line.self)
+        b ^= at.load(fromByteOffset: 64, as: Line.self)
+        c ^= at.load(fromByteOffset: 128, as: Line.self)
+        d ^= at.load(fromByteOffset: 192, as: Line.self)
+        e ^= at.load(fromByteOffset: 256, as: Line.self)
+        f ^= at.load(fromByteOffset: 320, as: Line.self)
+        g ^= at.load(fromByteOffset: 384, as: Line.self)
+        h ^= at.load(fromByteOffset: 448, as: Line.self)
+        offset += 512
+      }
+      return ((a ^ b) ^ (c ^ d) ^ ((e ^ f) ^ (g ^ h))).wrappedSum()
+    }
+  }
+
+  /// Plain LMDB puts: `values` records of `valueBytes` a transaction, under the flags of a durability mode.
+  final class PlainPuts {
+    private var environment: OpaquePointer?
+    private var database: MDB_dbi = 0
+    private var next: UInt64 = 0
+    private let value: [UInt8]
+    private let directory: URL
+
+    init(valueBytes: Int, durability: String, directory: URL) throws {
+      value = [UInt8](repeating: 7, count: valueBytes)
+      self.directory = directory
+      try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+      let durabilityFlags: [String: Int32] = ["process": MDB_NOSYNC, "ordered": MDB_NOMETASYNC, "full": 0]
+      let flags = UInt32(durabilityFlags[durability, default: 0] | MDB_NOTLS)
+      try check(mdb_env_create(&environment))
+      try check(mdb_env_set_mapsize(environment, 8 << 30))
+      try check(mdb_env_open(environment, directory.path, flags, 0o600))
+      try transaction { try check(mdb_dbi_open($0, nil, 0, &database)) }
+    }
+
+    deinit { mdb_env_close(environment) }
+
+    /// Seconds that one transaction of `values` puts takes, commit included.
+    func measure(values: Int) throws -> Double {
+      try seconds {
+        try transaction { transaction in
+          for _ in 0..<values { try put(transaction) }
+        }
+      }
+    }
+
+    private func put(_ transaction: OpaquePointer?) throws {
+      var key = next.bigEndian
+      next += 1
+      try value.withUnsafeBytes { bytes in
+        try withUnsafeMutableBytes(of: &key) { keyBytes in
+          var k = MDB_val(mv_size: keyBytes.count, mv_data: keyBytes.baseAddress)
+          // LMDB only reads through mv_data in a put.
+          var v = MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+          try check(mdb_put(transaction, database, &k, &v, 0))
+        }
+      }
+    }
+
+    private func transaction(_ body: (OpaquePointer?) throws -> Void) throws {
+      var transaction: OpaquePointer?
+      try check(mdb_txn_begin(environment, nil, 0, &transaction))
+      do {
+        try body(transaction)
+      } catch {
+        mdb_txn_abort(transaction)
+        throw error
+      }
+      try check(mdb_txn_commit(transaction))
+    }
+
+    private func check(_ code: Int32) throws {
+      guard code == 0 else { throw ToolError("LMDB: \(String(cString: mdb_strerror(code)))") }
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Foundation
+import ToolSupport
+
+/// What one benchmark found: a figure beside the ceiling that was measured in the same run.
+struct Figure: Encodable {
+  let name: String
+  let figure: Double
+  let ceiling: Double
+  let unit: String
+  /// What the ceiling is, for people.
+  let ceilingIs: String
+  /// `figure / ceiling` for rates, where 1 is the machine's limit; for times it is how many times the ceiling they take.
+  var ratio: Double { figure / ceiling }
+  /// Anything else worth a column: counts, percentiles.
+  var details: [String: Double] = [:]
+
+  private enum Key: String, CodingKey {
+    case name, figure, ceiling, ratio, unit, details
+    case ceilingIs = "ceiling_is"
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    try container.encode(name, forKey: .name)
+    try container.encode(figure, forKey: .figure)
+    try container.encode(ceiling, forKey: .ceiling)
+    try container.encode(ratio, forKey: .ratio)
+    try container.encode(unit, forKey: .unit)
+    try container.encode(ceilingIs, forKey: .ceilingIs)
+    if !details.isEmpty { try container.encode(details, forKey: .details) }
+  }
+}
+
+/// Prints figures for people, one line each, or as a JSON list.
+func report(_ figures: [Figure], json: Bool) throws {
+  guard !json else {
+    try Output.json(figures)
+    return
+  }
+  for figure in figures {
+    let head = "\(figure.name): \(short(figure.figure)) \(figure.unit)"
+    print("\(head)  (\(short(figure.ratio)) × \(figure.ceilingIs), \(short(figure.ceiling)) \(figure.unit))")
+    for (name, value) in figure.details.sorted(by: { $0.key < $1.key }) {
+      print("    \(name.replacing("_", with: " ")): \(short(value))")
+    }
+  }
+}
+
+/// Three significant digits, without an exponent.
+func short(_ value: Double) -> String {
+  guard value.isFinite, value != 0 else { return "\(value)" }
+  let decimals = max(0, 2 - Int(log10(abs(value)).rounded(.down)))
+  return String(format: "%.\(decimals)f", value)
+}
+
+extension Array where Element == Double {
+  /// The value below which `fraction` of the values lie.
+  func percentile(_ fraction: Double) -> Double {
+    let sorted = self.sorted()
+    guard let last = sorted.indices.last else { return .nan }
+    return sorted[Swift.min(last, Int((Double(last) * fraction).rounded()))]
+  }
+  var median: Double { percentile(0.5) }
+}
+
+/// Wall time of `work` in seconds (CLOCK_MONOTONIC).
+func seconds<R>(_ work: () throws -> R) rethrows -> Double {
+  let start = ContinuousClock.now
+  _ = try work()
+  return (ContinuousClock.now - start) / .seconds(1)
+}
+
+struct JSONOption: ParsableArguments {
+  @Flag(help: "Print a JSON list instead of text.")
+  var json = false
+}
+
+extension PrivateDaemon {
+  /// A daemon whose commits survive what `durability` says: process, ordered or full.
+  convenience init(durability: String) throws {
+    var options = Options()
+    options.durability = durability
+    try self.init(options)
+  }
+}

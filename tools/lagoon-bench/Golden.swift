@@ -1,0 +1,71 @@
+import ArgumentParser
+import Foundation
+import ToolSupport
+
+struct Golden: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Take every golden case of a folder through a real daemon and compare.",
+    discussion: """
+      Each case is streamed in whole, by 1, by 7 and by lag tokens, inline and through the arena, and each of these again with
+      kill -9 and a restart half way. Kept positions must be equal; attention and log-sum-exp within \(GoldenRun.tolerance)
+      absolute. One line a case; the exit code is 1 if any case misses.
+
+      EXAMPLES
+        lagoon-bench golden Tests/Fixtures/golden
+        lagoon-bench golden ../shared/fixtures --only lrsa --json
+      """)
+
+  @Argument(help: "A folder of NAME.json and NAME.safetensors.")
+  var folder: String
+
+  @Option(help: "Only cases whose name contains this.")
+  var only: String?
+
+  @OptionGroup var output: JSONOption
+
+  func run() throws {
+    let cases = try GoldenCase.all(in: folder).filter { only.map($0.parameters.name.contains) ?? true }
+    guard !cases.isEmpty else { throw ToolError("no case in \(folder) is called *\(only ?? "")*") }
+    let daemon = try PrivateDaemon()
+    defer { daemon.stop() }
+    var rows: [Row] = []
+    for golden in cases {
+      var errors = GoldenErrors()
+      for variant in GoldenVariant.all {
+        errors.merge(try GoldenRun(golden: golden, variant: variant, daemon: daemon).run())
+      }
+      rows.append(Row(golden.parameters.name, errors))
+      if !output.json { print(rows[rows.count - 1].line) }
+    }
+    let failed = rows.filter { !$0.misses.isEmpty }.count
+    if output.json {
+      try Output.json(rows)
+    } else {
+      print("\(rows.count - failed) of \(rows.count) cases pass, \(GoldenVariant.all.count) runs each")
+    }
+    if failed > 0 { throw ExitCode(1) }
+  }
+
+  /// What a case came to.
+  private struct Row: Encodable {
+    let name: String
+    let pass: Bool
+    let worstOut: Double
+    let worstLogSumExp: Double
+    let misses: [String]
+
+    init(_ name: String, _ errors: GoldenErrors) {
+      self.name = name
+      pass = errors.misses.isEmpty
+      worstOut = errors.out
+      worstLogSumExp = errors.logSumExp
+      misses = errors.misses
+    }
+
+    var line: String {
+      let figures = String(format: "out %.1e, log-sum-exp %.1e", worstOut, worstLogSumExp)
+      let head = "\(pass ? "pass" : "MISS")  \(name): \(figures)"
+      return ([head] + misses.prefix(6).map { "      \($0)" }).joined(separator: "\n")
+    }
+  }
+}

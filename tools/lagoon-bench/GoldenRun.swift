@@ -1,0 +1,210 @@
+import LagKV
+import LagoonClient
+import ToolSupport
+
+/// One way of taking a golden case through the daemon.
+struct GoldenVariant {
+  enum Cut: String, CaseIterable {
+    case whole
+    case one = "1"
+    case seven = "7"
+    case lag = "L"
+  }
+
+  let cut: Cut
+  /// Through the arena, token-major; otherwise inline, head-major: between them every case sees both layouts.
+  let arena: Bool
+  /// `kill -9` and restart once half of the tokens are committed, with a further chunk staged.
+  let kill: Bool
+
+  static var all: [GoldenVariant] {
+    Cut.allCases.flatMap { cut in
+      [false, true].flatMap { arena in
+        [false, true].map { GoldenVariant(cut: cut, arena: arena, kill: $0) }
+      }
+    }
+  }
+
+  var name: String { "cut \(cut.rawValue), \(arena ? "arena" : "inline")\(kill ? ", kill -9" : "")" }
+
+  func chunks(tokens: Int, lag: Int) -> [Range<Int>] {
+    let size = [.whole: max(tokens, 1), .one: 1, .seven: 7, .lag: lag][cut, default: 1]
+    return stride(from: 0, to: tokens, by: size).map { $0..<min($0 + size, tokens) }
+  }
+}
+
+/// The largest differences that a run, or several, showed.
+struct GoldenErrors {
+  var out = 0.0
+  var logSumExp = 0.0
+  var misses: [String] = []
+
+  mutating func merge(_ other: GoldenErrors) {
+    out = max(out, other.out)
+    logSumExp = max(logSumExp, other.logSumExp)
+    misses += other.misses
+  }
+}
+
+/// Takes one case through one variant: streams it in, then compares what the daemon kept and answered.
+struct GoldenRun {
+  /// Absolute; the goldens are float64 results stored as f32, the daemon accumulates in f32.
+  static let tolerance = 5e-6
+  /// Commits are fewer than appends, so that rows of one partition are partly staged and partly stored.
+  static let chunksPerCommit = 3
+
+  let golden: GoldenCase
+  let variant: GoldenVariant
+  let daemon: PrivateDaemon
+  private var parameters: GoldenCase.Parameters { golden.parameters }
+
+  func run() throws -> GoldenErrors {
+    var errors = GoldenErrors()
+    switch parameters.kind {
+    case .attention:
+      errors.merge(try compareAttention(policy: .lagkv, out: "out", logSumExp: "lse"))
+      errors.merge(try compareAttention(policy: .full, out: "out_full", logSumExp: "lse_full"))
+    case .lrsa:
+      errors.merge(try compareSteps())
+    }
+    errors.misses = errors.misses.map { "\(variant.name): \($0)" }
+    return errors
+  }
+
+  private func connect() throws -> LagoonConnection {
+    try LagoonConnection(
+      socketPath: daemon.socketPath, clientName: "lagoon-bench golden",
+      arenaBytes: variant.arena ? 4 << 20 : 0)
+  }
+
+  private func sessionParameters(_ policy: PolicyKind) -> SessionParameters {
+    var session = SessionParameters(
+      name: "golden", layers: 1, kvHeads: parameters.kvHeads, headDim: parameters.headDim,
+      elementType: golden.elementType)
+    session.policy = policy
+    session.sinks = parameters.sinks
+    session.lag = parameters.lag
+    session.ratio = parameters.ratio
+    session.valueWeight = parameters.valueWeight
+    return session
+  }
+
+  private func tensor(_ name: String, _ tokens: Range<Int>) throws -> HostTensor {
+    let bytes = try golden.slice(name, tokens: tokens, headMajor: !variant.arena)
+    return HostTensor(
+      bytes: bytes, elementType: golden.elementType, tokens: tokens.count,
+      heads: name == "q" ? parameters.queryHeads : parameters.kvHeads, headDim: parameters.headDim,
+      layout: variant.arena ? .tokenMajor : .headMajor)
+  }
+
+  /// Streams the whole case in. `feed` gets each chunk's rows into the session, and is called again for chunks that a kill
+  /// took away.
+  private func stream(
+    policy: PolicyKind, feed: (RemoteSession, Range<Int>) throws -> Void,
+    then finish: (RemoteSession, inout GoldenErrors) throws -> Void
+  ) throws -> GoldenErrors {
+    var errors = GoldenErrors()
+    var connection = try connect()
+    var session = try connection.createSession(sessionParameters(policy))
+    try session.begin(capacity: max(parameters.tokens, 1))
+    let chunks = variant.chunks(tokens: parameters.tokens, lag: parameters.lag)
+    var committed = 0
+    var killed = false
+    var index = 0
+    while index < chunks.count {
+      try feed(session, chunks[index])
+      index += 1
+      guard index % Self.chunksPerCommit == 0 || index == chunks.count else { continue }
+      let end = chunks[index - 1].upperBound
+      try session.commit(tokenIDs: (committed..<end).map(UInt32.init), keepWriting: true)
+      committed = end
+      guard variant.kill, !killed, committed * 2 >= parameters.tokens else { continue }
+      killed = true
+      if index < chunks.count { try feed(session, chunks[index]) }  // staged and never committed
+      daemon.kill()
+      try daemon.start()
+      connection = try connect()
+      session = try connection.openSession("golden")
+      if session.info.tokens != committed {
+        errors.misses.append(
+          "after kill -9 the session holds \(session.info.tokens) tokens, not \(committed)")
+      }
+      try session.begin(capacity: max(parameters.tokens, 1))
+    }
+    try session.abort()
+    try comparePositions(session, policy: policy, &errors)
+    try finish(session, &errors)
+    try connection.deleteSession("golden")
+    return errors
+  }
+
+  private func comparePositions(
+    _ session: RemoteSession, policy: PolicyKind, _ errors: inout GoldenErrors
+  ) throws {
+    let everything = Array(repeating: (0..<parameters.tokens).map(UInt32.init), count: parameters.kvHeads)
+    let expected = policy == .full ? everything : try golden.retained()
+    let kept = try session.fetch(layer: 0, positionsOnly: true)
+    for (head, want) in expected.enumerated() where want != Array(kept.positions(head: head)) {
+      let have = kept.positions(head: head)
+      let lost = Set(want).subtracting(have).count
+      errors.misses.append("policy \(policy.name), head \(head): \(lost) of \(want.count) positions differ")
+    }
+  }
+
+  private func compareAttention(policy: PolicyKind, out: String, logSumExp: String) throws -> GoldenErrors {
+    try stream(policy: policy) { session, chunk in
+      try session.append(layer: 0, keys: try tensor("k", chunk), values: try tensor("v", chunk))
+    } then: { session, errors in
+      let queries = try golden.queryCount()
+      let attention = try session.attend(layer: 0, queries: try tensor("q", 0..<queries))
+      compare(attention, 0..<queries, of: queries, out: out, logSumExp: logSumExp, &errors)
+    }
+  }
+
+  private func compareSteps() throws -> GoldenErrors {
+    var steps: [Range<Int>: Attention] = [:]
+    return try stream(policy: .lagkv) { session, chunk in
+      steps[chunk] = try session.step(
+        layer: 0, queries: try tensor("q", chunk), keys: try tensor("k", chunk),
+        values: try tensor("v", chunk))
+    } then: { _, errors in
+      for (chunk, attention) in steps {
+        compare(attention, chunk, of: parameters.tokens, out: "out", logSumExp: "lse", &errors)
+      }
+    }
+  }
+
+  /// Compares `attention` of the query tokens `tokens` with tensors stored as `[queryHeads, count, …]`.
+  private func compare(
+    _ attention: Attention, _ tokens: Range<Int>, of count: Int, out: String, logSumExp: String,
+    _ errors: inout GoldenErrors
+  ) {
+    guard let outs = try? golden.file.floats(out), let sums = try? golden.file.floats(logSumExp) else {
+      errors.misses.append("the case has no \(out) or \(logSumExp)")
+      return
+    }
+    var (worstOut, worstSum) = (0.0, 0.0)
+    for head in 0..<parameters.queryHeads {
+      for (row, token) in tokens.enumerated() {
+        let answer =
+          variant.arena ? row * parameters.queryHeads + head : head * tokens.count + row
+        let reference = head * count + token
+        worstSum = max(worstSum, distance(attention.logSumExp[answer], sums[reference]))
+        for channel in 0..<parameters.headDim {
+          let have = attention.out[answer * parameters.headDim + channel]
+          worstOut = max(worstOut, distance(have, outs[reference * parameters.headDim + channel]))
+        }
+      }
+    }
+    if worstOut > Self.tolerance { errors.misses.append("\(out) is off by \(worstOut)") }
+    if worstSum > Self.tolerance { errors.misses.append("\(logSumExp) is off by \(worstSum)") }
+    errors.out = max(errors.out, worstOut)
+    errors.logSumExp = max(errors.logSumExp, worstSum)
+  }
+
+  /// A NaN is infinitely far from everything.
+  private func distance(_ a: Float, _ b: Float) -> Double {
+    let difference = abs(Double(a) - Double(b))
+    return difference.isNaN ? .infinity : difference
+  }
+}
