@@ -101,10 +101,11 @@ struct Generate: ParsableCommand {
     do {
       return try connection.openSession(session, fingerprint: try decoder.fingerprint()).overlay(
         capacity: capacity)
-    } catch let error as LagoonError where error.code == .notFound && daemon.isTemporary {
+    } catch let error as LagoonError where error.code == .notFound {
       throw ToolError(
-        "there is no session '\(session)' in a new store: pass the --store or --socket of the one that has it"
-      )
+        daemon.isTemporary
+          ? "there is no session '\(session)' in a new store: pass the --store or --socket of the one that has it"
+          : "there is no session '\(session)'; lagoon-lm ingest makes one [notFound]")
     } catch let error as LagoonError where error.code == .otherModel {
       throw ToolError("session '\(session)' was filled by another model than \(model.folder) [otherModel]")
     }
