@@ -18,7 +18,9 @@ import Testing
     let stream = SyntheticStream(tokens: tokens)
     let undisturbed = try undisturbedRun(stream)
     var generator = SeededGenerator(seed: UInt64(tokens))
-    let moments = (0..<kills).map { _ in Double.random(in: 0...1.5 * undisturbed.seconds / Double(kills), using: &generator) }
+    let moments = (0..<kills).map { _ in
+      Double.random(in: 0...1.5 * undisturbed.seconds / Double(kills), using: &generator)
+    }
     let killed = try killedRun(stream, moments)
     #expect(killed == undisturbed.kept)
   }
@@ -38,7 +40,8 @@ import Testing
     let seconds = Date().timeIntervalSince(start)
     let late = try anonymousMemory(daemon)
     print(
-      "\(stream.tokens) tokens in \(seconds) s; RssAnon at 10,000 tokens \(early) KiB, at the end \(late) KiB")
+      "\(stream.tokens) tokens in \(seconds) s; RssAnon at 10,000 tokens \(early) KiB, at the end \(late) KiB"
+    )
     #expect(abs(Double(late - early)) <= 0.1 * Double(early), "from \(early) to \(late) KiB")
     return (try stream.kept(session), seconds)
   }
@@ -79,7 +82,8 @@ import Testing
     let connection = try daemon.connect(arenaBytes: 1 << 20)
     let exists = try connection.listSessions().contains { $0.name == stream.parameters.name }
     let session =
-      try exists ? connection.openSession(stream.parameters.name) : connection.createSession(stream.parameters)
+      try exists
+      ? connection.openSession(stream.parameters.name) : connection.createSession(stream.parameters)
     let tokens = session.info.tokens
     #expect(tokens >= acknowledged, "an acknowledged commit is lost")
     #expect(tokens <= acknowledged + SyntheticStream.chunk)
@@ -114,7 +118,8 @@ private struct SyntheticStream {
   let tokens: Int
   private let pool: [UInt16]
   let parameters = SessionParameters(
-    name: "stream", layers: 4, kvHeads: 2, headDim: 64, elementType: .bfloat16, sinks: 16, lag: 128, ratio: 0.25)
+    name: "stream", layers: 4, kvHeads: 2, headDim: 64, elementType: .bfloat16, sinks: 16, lag: 128,
+    ratio: 0.25)
 
   init(tokens: Int) {
     self.tokens = tokens
@@ -135,10 +140,12 @@ private struct SyntheticStream {
     try pool.withUnsafeBytes { bytes in
       for layer in 0..<parameters.layers {
         func rows(_ kind: Int) -> HostTensor {
-          let place = ((chunk.lowerBound / Self.chunk * 8 + layer * 2 + kind) &* 40_503) % (pool.count - elements)
+          let place =
+            ((chunk.lowerBound / Self.chunk * 8 + layer * 2 + kind) &* 40_503) % (pool.count - elements)
           return HostTensor(
             borrowing: UnsafeRawBufferPointer(rebasing: bytes[place * 2..<(place + elements) * 2]),
-            elementType: .bfloat16, tokens: chunk.count, heads: parameters.kvHeads, headDim: parameters.headDim)
+            elementType: .bfloat16, tokens: chunk.count, heads: parameters.kvHeads,
+            headDim: parameters.headDim)
         }
         try session.append(layer: layer, keys: rows(0), values: rows(1))
       }
