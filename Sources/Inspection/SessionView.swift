@@ -28,7 +28,7 @@ public struct SessionView: Sendable, Equatable, Codable {
   public var storedBytes: Int
   public var hasWriter: Bool
   public var createdUnixSeconds: Int
-  /// Of the last commit; 0 before the first.
+  /// Of the last commit; before the first, of the creation.
   public var committedUnixSeconds: Int
 
   enum CodingKeys: String, CodingKey {

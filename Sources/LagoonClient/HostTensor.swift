@@ -86,7 +86,7 @@ public struct HostTensor {
   }
 
   /// The wire's description of this tensor at `place`, or nil if its sizes do not fit.
-  func wire(at place: WireTensor.OneOf_Place) -> WireTensor? {
+  package func wire(at place: WireTensor.OneOf_Place) -> WireTensor? {
     guard let tokens = UInt32(exactly: tokens), let heads = UInt32(exactly: heads),
       let headDim = UInt32(exactly: headDim)
     else { return nil }

@@ -128,6 +128,9 @@ public final class LagoonConnection {
   /// - Throws: `notPermitted` unless daemon and client are the same user's.
   public func shutdown() throws(LagoonError) { try done(.shutdown(.init()), "shutdown") }
 
+  /// The memory shared with the daemon, if any; for tests of what a client can do to it.
+  package var sharedMemory: UnsafeMutableRawBufferPointer? { arena?.bytes }
+
   func done(_ call: WireRequest.OneOf_Call, _ name: String) throws(LagoonError) {
     guard case .done? = try exchange.call(call).result else { throw exchange.unexpectedReply(name) }
   }

@@ -56,7 +56,7 @@ public struct SessionParameters: Sendable, Hashable {
 
 extension SessionParameters {
   /// The wire's message, or nil if a number does not fit its field.
-  var wire: WireSessionConfiguration? {
+  package var wire: WireSessionConfiguration? {
     guard let layers = UInt32(exactly: layers), let kvHeads = UInt32(exactly: kvHeads),
       let headDim = UInt32(exactly: headDim), let sinks = UInt32(exactly: sinks),
       let lag = UInt32(exactly: lag)

@@ -18,7 +18,8 @@ public final class Daemon: Sendable {
   let arenas: ArenaBudget
   private let startTime = ContinuousClock.now
   private let roster: Mutex<Roster>
-  private let listener: ListeningSocket
+  /// Taken by the accepting thread, which closes it.
+  private let listener: Mutex<ListeningSocket?>
   private let stopping: Event
   private let drained: Event
   private let stopStream: AsyncStream<Void>
@@ -43,7 +44,7 @@ public final class Daemon: Sendable {
     } catch {
       throw DaemonError("no descriptors are left", error)
     }
-    listener = try ListeningSocket(at: configuration.socketPath)
+    listener = Mutex(try ListeningSocket(at: configuration.socketPath))
     roster.withLock { $0.accepting() }
     do throws(SystemError) {
       try PosixThread.start(name: "lagoon-accept") { [self] in accept() }
@@ -94,25 +95,31 @@ public final class Daemon: Sendable {
   // MARK: Accepting
 
   private func accept() {
-    while true {
-      let ready = lagoon_wait_readable(listener.number, stopping.number, -1)
-      if ready < 0 || ready & 2 != 0 { break }
-      let number = lagoon_socket_accept(listener.number)
-      guard number >= 0 else {
-        let cause = SystemError(-number)
-        if cause.code != EAGAIN, cause.code != ECONNABORTED {
-          // No descriptors or no memory: others may give some back.
-          logger.error("a connection cannot be accepted: \(cause)")
-          usleep(50_000)
-        }
-        continue
-      }
-      admit(FrameSocket(owning: Descriptor(owning: number)))
+    do {
+      guard let listener = listener.withLock({ $0.take() }) else { return }
+      while accept(from: listener) {}
+      // The socket's file goes, and whoever waits to be accepted is refused.
     }
     roster.withLock { roster in
       roster.acceptorEnded()
       if roster.isDrained { drained.raise() }
     }
+  }
+
+  /// Waits for a connection.
+  /// - Returns: false when the daemon stops.
+  private func accept(from listener: borrowing ListeningSocket) -> Bool {
+    let ready = lagoon_wait_readable(listener.number, stopping.number, -1)
+    if ready < 0 || ready & 2 != 0 { return false }
+    let number = lagoon_socket_accept(listener.number)
+    if number >= 0 {
+      admit(FrameSocket(owning: Descriptor(owning: number)))
+    } else if number != -EAGAIN, number != -ECONNABORTED {
+      // No descriptors or no memory: others may give some back.
+      logger.error("a connection cannot be accepted: \(SystemError(-number))")
+      usleep(50_000)
+    }
+    return true
   }
 
   private func admit(_ socket: consuming FrameSocket) {

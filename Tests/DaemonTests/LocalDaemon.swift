@@ -55,3 +55,8 @@ final class LocalDaemon: Sendable {
     try connection.deleteSession(name)
   }
 }
+
+extension LocalDaemon {
+  static let defaultLimits = DaemonConfiguration.Limits()
+  static let defaultTimeouts = DaemonConfiguration.Timeouts()
+}

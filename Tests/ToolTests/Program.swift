@@ -16,7 +16,7 @@ struct Program {
     process.standardOutput = output
     // A file, because a second pipe would have to be emptied at the same time.
     let errors = FileManager.default.temporaryDirectory.appending(path: "lagoon-test-\(UUID().uuidString)")
-    _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
+    try Data().write(to: errors)
     defer { try? FileManager.default.removeItem(at: errors) }
     process.standardError = try FileHandle(forWritingTo: errors)
     try process.run()

@@ -29,7 +29,7 @@ struct Demo {
     try narrator.say(
       """
       \(Units.count(document.text.count)) bytes: \(Units.count(document.bookBytes)) of the King James Bible and \
-      \(document.numbers.count) numbers such as "\(excerpt(document))"
+      \(document.numbers.count) numbers: "\(excerpt(document))"
       """)
 
     var daemonOptions = PrivateDaemon.Options()
@@ -37,6 +37,7 @@ struct Demo {
     daemonOptions.store = options.keep.map { $0 + "/store" }
     if let keep = options.keep {
       try FileManager.default.createDirectory(atPath: keep, withIntermediateDirectories: true)
+      try Data(document.text).write(to: URL(filePath: keep + "/document.txt"))
     }
     let daemon = try PrivateDaemon(daemonOptions)
     defer { daemon.stop() }
@@ -78,7 +79,7 @@ struct Demo {
     try narrator.announce(
       "Continue the text from session 4x, kill the daemon with SIGKILL, start it again, and continue again",
       command: "kill -9 $(pidof lagoond)")
-    let survived = try survive(daemon, reader, model, following, narrator)
+    let survived = try survive(daemon, reader, document, following, narrator)
 
     try narrator.announce(
       "Draw what session 4x keeps",
@@ -91,7 +92,7 @@ struct Demo {
 
     try narrator.announce("Stop the daemon and clean up")
     daemon.stop()
-    if let keep = options.keep { try narrator.say("lagoon list --store \(keep)/store") }
+    if let keep = options.keep { try narrator.say("kept: lagoon list --store \(keep)/store") }
     try narrator.say("\(Units.seconds((ContinuousClock.now - clock).inSeconds)) in all")
     guard survived else {
       Output.note("The continuations differ: the session did not survive kill -9 as it was.")
@@ -99,11 +100,16 @@ struct Demo {
     }
   }
 
-  /// The first planted number with some of its surroundings, in one line.
+  /// The first planted number with the words around it, in one line.
   private func excerpt(_ document: PlantedDocument) -> String {
     let at = document.numbers[0].position
-    let text = document.text[max(0, at - 20)..<min(document.text.count, at + 30)]
-    return String(decoding: text, as: UTF8.self).replacingOccurrences(of: "\n", with: " ")
+    let words = oneLine(document.text[max(0, at - 40)..<min(document.text.count, at + 50)])
+      .split(separator: " ").dropFirst().dropLast()
+    return "… " + words.joined(separator: " ") + " …"
+  }
+
+  private func oneLine(_ text: ArraySlice<UInt8>) -> String {
+    String(decoding: text, as: UTF8.self).replacingOccurrences(of: "\n", with: " ")
   }
 
   private func ingest(_ document: PlantedDocument, _ reader: Reader, _ narrator: Narrator) throws
@@ -121,34 +127,33 @@ struct Demo {
 
   /// - Returns: whether the continuation after `kill -9` equals the one before.
   private func survive(
-    _ daemon: PrivateDaemon, _ reader: Reader, _ model: DecoderModel, _ following: [UInt8],
+    _ daemon: PrivateDaemon, _ reader: Reader, _ document: PlantedDocument, _ following: [UInt8],
     _ narrator: Narrator
   ) throws -> Bool {
-    // The rest of the sentence that the document breaks off in leads in.
+    // The rest of the sentence in which the document breaks off leads in.
     let lead = Array(following.prefix { $0 != UInt8(ascii: "\n") }.prefix(400)) + [UInt8(ascii: "\n")]
     let before = try reader.continuation(of: "4x", prompt: lead, count: Self.continuationBytes)
     let killed = daemon.processIdentifier ?? 0
     daemon.kill()
     try daemon.start()
-    let again = try Reader(model: model, socketPath: daemon.socketPath)
+    let again = try Reader(model: reader.model, socketPath: daemon.socketPath)
     let after = try again.continuation(of: "4x", prompt: lead, count: Self.continuationBytes)
     let committed = try again.connection.stats().committedTokens
     try narrator.say(
       """
-      the document's last words and the rest of their sentence:
-        \(indented(lead.dropLast()))
-      continued before the kill (process \(killed)):
-        \(indented(before[...]))
-      continued after it (process \(daemon.processIdentifier ?? 0), which \(Units.count(committed)) tokens were \
-      committed to):
-        \(indented(after[...]))
+      the document ends: "…\(oneLine(document.text.suffix(50)))"
+      the model is given the rest of the line: "\(oneLine(lead.dropLast()))"
+      and continues, before the kill (process \(killed)):
+      \(indented(before))
+      and after it (process \(daemon.processIdentifier ?? 0), \(committed) tokens committed since its start):
+      \(indented(after))
       \(before == after ? "equal, byte for byte" : "DIFFERENT")
       """)
     return before == after
   }
 
-  private func indented(_ text: ArraySlice<UInt8>) -> String {
-    String(decoding: text, as: UTF8.self).replacingOccurrences(of: "\n", with: "\n  ")
+  private func indented(_ text: [UInt8]) -> String {
+    "  " + String(decoding: text, as: UTF8.self).replacingOccurrences(of: "\n", with: "\n  ")
   }
 }
 

@@ -28,7 +28,8 @@ struct List: ParsableCommand {
         session.name, Units.count(session.tokens), Units.bytes(session.storedBytes),
         "\(session.layers)", "\(session.kvHeads)", "\(session.headDim)", session.elementType,
         session.policyLine, session.codec + (session.archive ? "+archive" : ""),
-        moment(session.committedUnixSeconds), session.hasWriter ? "being written" : "",
+        session.generation == 0 ? "-" : moment(session.committedUnixSeconds),
+        session.hasWriter ? "being written" : "",
       ])
     }
     try Output.write(table.text)

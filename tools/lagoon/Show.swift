@@ -48,8 +48,9 @@ struct Show: ParsableCommand {
       ("created", moment(session.createdUnixSeconds)),
       (
         "committed",
-        moment(session.committedUnixSeconds)
-          + " (\(Units.count(session.generation)) commits)"
+        session.generation == 0
+          ? "nothing yet"
+          : moment(session.committedUnixSeconds) + ", the last of \(Units.count(session.generation)) commits"
       ),
     ]
     if session.hasWriter { facts.append(("writer", "a client is writing")) }

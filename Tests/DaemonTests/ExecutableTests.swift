@@ -1,0 +1,175 @@
+import Foundation
+import Glibc
+import LagoonClient
+import LagoonProtocol
+import Testing
+
+/// `lagoond` itself, from its command line to its end.
+@Suite struct ExecutableTests {
+  let folder: TemporaryFolder
+  let text = SyntheticText(seed: 21)
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// Runs `lagoond` to its end.
+  func run(_ arguments: [String], environment: [String: String] = [:]) throws -> (status: Int32, log: String) {
+    try DaemonProcess(arguments, socketPath: folder("socket"), environment: environment).waitForExit()
+  }
+
+  @Test func signalsStopItGracefully() throws {
+    for signal in [SIGTERM, SIGINT] {
+      let daemon = try DaemonProcess.serving(folder)
+      let connection = try daemon.connect()
+      let session = try connection.createSession(text.parameters(name: "signal \(signal)"))
+      try text.expectRightAnswers(session, tokens: 20)
+      daemon.send(signal)
+      let (status, log) = daemon.waitForExit()
+      #expect(status == 0, "\(log)")
+      #expect(log.contains("lagoond ready on \(folder("socket"))"))
+      #expect(log.contains("lagoond stopped"))
+      #expect(!FileManager.default.fileExists(atPath: folder("socket")))
+      #expect { _ = try connection.listSessions() } throws: { ($0 as? LagoonError)?.code == .connectionLost }
+    }
+    let daemon = try DaemonProcess.serving(folder)
+    #expect(try daemon.connect().listSessions().map(\.tokens) == [20, 20])
+  }
+
+  @Test func acknowledgedCommitsSurviveKillNine() throws {
+    var daemon = try DaemonProcess.serving(folder, ["--durability", "process"])
+    let connection = try daemon.connect()
+    let session = try connection.createSession(text.parameters(name: "s"))
+    try text.expectRightAnswers(session, tokens: 33)
+    try session.begin(capacity: 10)
+    for layer in 0..<2 {
+      try session.append(
+        layer: layer, keys: text.tensor(.keys, layer: layer, tokens: 33..<40),
+        values: text.tensor(.values, layer: layer, tokens: 33..<40))
+    }
+    daemon.killHard()
+    #expect { try session.commit(tokenIDs: text.ids(33..<40)) } throws: { ($0 as? LagoonError)?.code == .connectionLost }
+
+    // The socket's file is still there and nobody answers on it.
+    #expect(FileManager.default.fileExists(atPath: folder("socket")))
+    daemon = try DaemonProcess.serving(folder)
+    let again = try daemon.connect()
+    let hash = TokenHash.extend(TokenHash.empty, with: text.ids(0..<33))
+    let reopened = try again.openSession("s", prefix: (33, hash))
+    #expect(reopened.info.tokens == 33)
+    #expect(!reopened.info.hasWriter)
+    let result = try reopened.attend(layer: 1, queries: text.tensor(.queries, layer: 1, tokens: 32..<33))
+    try text.expect(result, layer: 1, tokens: 32..<33)
+    #expect(try again.verify().damage.isEmpty)
+  }
+
+  @Test func theShutdownCallStopsIt() throws {
+    let daemon = try DaemonProcess.serving(folder)
+    try daemon.connect().shutdown()
+    #expect(daemon.waitForExit().status == 0)
+  }
+
+  @Test func theEndOfInputStopsItIfAsked() throws {
+    let daemon = try DaemonProcess.serving(folder, ["--stop-at-eof"])
+    try daemon.closeInput()
+    #expect(daemon.waitForExit().status == 0)
+    let other = try DaemonProcess.serving(folder)
+    try other.closeInput()
+    usleep(200_000)
+    #expect(try other.connect().listSessions().isEmpty)
+  }
+
+  @Test func oneDaemonPerSocketAndPerStore() throws {
+    let daemon = try DaemonProcess.serving(folder)
+    let sameSocket = try run(["--store", folder("other"), "--socket", folder("socket")])
+    #expect(sameSocket.status == EX_UNAVAILABLE)
+    #expect(sameSocket.log.contains("another daemon serves on \(folder("socket"))"))
+    let sameStore = try run(["--store", folder("store"), "--socket", folder("other.sock")])
+    #expect(sameStore.status == EX_TEMPFAIL)
+    #expect(sameStore.log.contains("is in use"))
+    // Neither disturbed the first.
+    let session = try daemon.connect().createSession(text.parameters(name: "s"))
+    try text.expectRightAnswers(session, tokens: 10)
+  }
+
+  @Test func badSocketPathsAreNamed() throws {
+    let long = folder(String(repeating: "x", count: 120))
+    let tooLong = try run(["--store", folder("store"), "--socket", long])
+    #expect(tooLong.status == EX_CANTCREAT)
+    #expect(tooLong.log.contains("at most 107"))
+    try Data("precious".utf8).write(to: URL(fileURLWithPath: folder("file")))
+    let file = try run(["--store", folder("store"), "--socket", folder("file")])
+    #expect(file.status == EX_CANTCREAT)
+    #expect(file.log.contains("is not a socket"))
+    #expect(try String(contentsOfFile: folder("file"), encoding: .utf8) == "precious")
+  }
+
+  @Test func badOptionsAreNamed() throws {
+    for (option, value) in [
+      ("--quota", "lots"), ("--quota", "-1"), ("--durability", "eternal"), ("--threads", "0"), ("--log-level", "loud"),
+      ("--colour", "red"),
+    ] {
+      let (status, log) = try run(["--store", folder("store"), "--socket", folder("socket"), option, value])
+      #expect(status == EX_USAGE, "\(option) \(value)")
+      #expect(log.contains(option), "\(log)")
+    }
+    let tooSmall = try run(["--store", folder("store"), "--socket", folder("socket"), "--quota", "1KiB"])
+    #expect(tooSmall.status == EX_USAGE)
+    #expect(tooSmall.log.contains("quota"))
+    #expect(try run(["--version"]).log == "lagoond \(LagoonVersion.string)\n")
+    let help = try run(["--help"])
+    #expect(help.status == 0)
+    for word in ["EXAMPLES", "--stop-at-eof", "64GiB", "EXIT CODES"] { #expect(help.log.contains(word)) }
+  }
+
+  @Test func configurationFileAndFlagsThatWin() throws {
+    func write(_ json: String) throws -> String {
+      try Data(json.utf8).write(to: URL(fileURLWithPath: folder("config.json")))
+      return folder("config.json")
+    }
+    let config = try write(
+      """
+      {"store": "\(folder("configured"))", "socket": "\(folder("unused"))", "quota": "300MiB", "durability": "full",
+       "threads": 1, "log-level": "debug", "stop-at-eof": true}
+      """)
+    let daemon = try DaemonProcess(["--config", config, "--socket", folder("socket")], socketPath: folder("socket"))
+    try daemon.waitUntilServing()
+    let connection = try daemon.connect()
+    #expect(connection.daemon.durability == "full")
+    #expect(connection.daemon.limits.quotaBytes == 300 << 20)
+    #expect { _ = try connection.openSession("nobody") } throws: { _ in true }
+    #expect(FileManager.default.fileExists(atPath: folder("configured")))
+    #expect(!FileManager.default.fileExists(atPath: folder("unused")))
+    try daemon.closeInput()
+    let (status, log) = daemon.waitForExit()
+    #expect(status == 0)
+    // At level debug the log has the failure with the ids that the client was told.
+    #expect(log.contains("connection=\(connection.daemon.connectionID)"))
+    #expect(log.contains("request=2"))
+
+    for (json, word) in [
+      (#"{"quotta": "1GiB"}"#, "quotta"), (#"{"quota": true}"#, "quota"), (#"{"threads": 2.5}"#, "threads"),
+      (#"{"threads": 0}"#, "threads"), (#"{"stop-at-eof": 1}"#, "stop-at-eof"), (#"{"durability": "no"}"#, "durability"),
+      ("[]", "not a JSON object"), ("{", "JSON"),
+    ] {
+      let (status, log) = try run(["--config", write(json), "--socket", folder("socket")])
+      #expect(status == EX_CONFIG, "\(json)")
+      #expect(log.contains(word), "\(log)")
+    }
+    #expect(try run(["--config", folder("missing.json")]).status == EX_CONFIG)
+  }
+
+  @Test func socketAndFolderAreOursAlone() throws {
+    let socket = folder("deep/er/socket")
+    let daemon = try DaemonProcess(["--store", folder("store"), "--socket", socket], socketPath: socket)
+    try daemon.waitUntilServing()
+    func mode(_ path: String) -> mode_t {
+      var status = stat()
+      #expect(lstat(path, &status) == 0)
+      return status.st_mode & 0o777
+    }
+    #expect(mode(socket) == 0o600)
+    #expect(mode(folder("deep/er")) == 0o700)
+    #expect(mode(folder("deep")) == 0o700)
+    daemon.send(SIGTERM)
+    #expect(daemon.waitForExit().status == 0)
+  }
+}
