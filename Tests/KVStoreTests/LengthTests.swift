@@ -91,7 +91,15 @@ import Testing
     #expect(costs[1].pages - costs[0].pages <= 64 * 2)
   }
 
-  @Test(.enabled(if: longTests && counts, "long: make test-long"), arguments: Codec.allCases)
+  #if DEBUG
+    static let optimised = false
+  #else
+    static let optimised = true
+  #endif
+
+  @Test(
+    .enabled(if: longTests && counts && optimised, "long: make test-long, on the release build"),
+    arguments: Codec.allCases)
   func aMillionTokens(codec: Codec) throws {
     let costs = try Self.costs(at: [10_000, 100_000, 1_000_000], codec: codec)
     for (length, cost) in zip(["10⁴", "10⁵", "10⁶"], costs) {
