@@ -58,7 +58,6 @@ public final class KVStore: Sendable {
     var tombstones = 0
     let boot = options.bootOrSystems
     do throws(StoreError) {
-      try Self.checkFileSize(environment, folder.dataFileBytes)
       try environment.write { transaction throws(StoreError) in
         if try Format.check(transaction.view) {
           previous = try Format.marker(transaction.view)
@@ -120,7 +119,6 @@ public final class KVStore: Sendable {
     let environment = try Environment(
       folder: path, readOnly: true, mapBytes: 0, durability: .process, maxReaders: 0)
     do throws(StoreError) {
-      try Self.checkFileSize(environment, folder.dataFileBytes)
       let known = try environment.read { view throws(StoreError) in try Format.check(view) }
       guard known else { throw StoreError(.incompatible, "\(path) is not a Lagoon store") }
     } catch {
@@ -160,7 +158,7 @@ public final class KVStore: Sendable {
         try environment.sync()
       } catch { failure = error }
     }
-    environment.close()
+    environment.close(completing: !isReadOnly)
     folder.unlock()
     if let failure { throw failure }
   }
@@ -191,16 +189,6 @@ extension KVStore {
 
   var writerIfAny: Writer? { writerThread }
   var dataFileBytes: Int { folder.dataFileBytes }
-
-  /// A file cut short would be read past its end, which is a SIGBUS and not an error.
-  private static func checkFileSize(_ environment: Environment, _ bytes: Int) throws(StoreError) {
-    let expected = environment.pagesOfFile * SlabShape.pageBytes
-    guard bytes >= expected || bytes == 0 || environment.pagesOfFile <= 2 else {
-      throw StoreError(
-        .corrupt,
-        "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short")
-    }
-  }
 
   private func checkAfterCrash(_ boot: String) throws(StoreError) {
     let report = try verify(nil)

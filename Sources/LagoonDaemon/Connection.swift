@@ -120,10 +120,12 @@ final class Connection {
     }
     guard received > 0 else { throw .left }
     guard received == buffer.count else {
-      throw .broken(requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
+      throw .broken(
+        requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
     }
     do throws(FrameError) {
-      return try FrameHeader(decoding: UnsafeRawBufferPointer(buffer), limits: daemon.configuration.limits.frames)
+      return try FrameHeader(
+        decoding: UnsafeRawBufferPointer(buffer), limits: daemon.configuration.limits.frames)
     } catch {
       throw .broken(requestID: error.requestID, error.code, error.description)
     }

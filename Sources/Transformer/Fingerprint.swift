@@ -32,7 +32,8 @@ enum Fingerprint {
     }
   }
 
-  /// What changes the arithmetic, in a fixed order and spelling.
+  /// What changes the arithmetic, in a fixed order and spelling. Sessions on disk carry the digest: a field that comes later
+  /// is appended only where it differs from what every model had before, so that their fingerprints stay.
   private static func canonicalText(_ c: ModelConfiguration) -> String {
     """
     lagoon-model-1 family=\(c.family) hidden=\(c.hiddenSize) intermediate=\(c.intermediateSize) layers=\(c.layers) \

@@ -118,7 +118,8 @@ import Testing
     #expect(try append { $0.arenaOffset = 2 } == .invalidArgument)
     // Sizes whose product overflows to something small.
     for (tokens, heads, headDim) in [
-      (UInt32.max, 2, 16), (1 << 31, 1 << 31, 4), (.max, .max, .max), (1 << 16, 1 << 16, 1 << 31), (9, 1 << 30, 1 << 30),
+      (UInt32.max, 2, 16), (1 << 31, 1 << 31, 4), (.max, .max, .max), (1 << 16, 1 << 16, 1 << 31),
+      (9, 1 << 30, 1 << 30),
     ] as [(UInt32, UInt32, UInt32)] {
       #expect(
         try append {
@@ -199,7 +200,8 @@ import Testing
           for layer in 0..<2 {
             let rows = text.tensor(.keys, layer: layer, tokens: 0..<256)
             _ = try session.step(
-              layer: layer, queries: text.tensor(.queries, layer: layer, tokens: 0..<256), keys: rows, values: rows)
+              layer: layer, queries: text.tensor(.queries, layer: layer, tokens: 0..<256), keys: rows,
+              values: rows)
           }
           try session.commit(tokenIDs: text.ids(0..<256))
         } catch {

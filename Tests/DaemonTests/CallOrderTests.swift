@@ -19,7 +19,8 @@ import Testing
     _ code: LagoonError.Code, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
   ) throws -> LagoonError {
     let error = try #require(
-      #expect(throws: LagoonError.self, sourceLocation: sourceLocation) { try body() }, sourceLocation: sourceLocation)
+      #expect(throws: LagoonError.self, sourceLocation: sourceLocation) { try body() },
+      sourceLocation: sourceLocation)
     #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
     #expect(error.requestID > 0, sourceLocation: sourceLocation)
     #expect(error.connectionID == connection.daemon.connectionID, sourceLocation: sourceLocation)
@@ -60,7 +61,8 @@ import Testing
     try expect(.notBegun) {
       _ = try session.step(
         layer: 0, queries: text.tensor(.queries, layer: 0, tokens: 0..<1),
-        keys: text.tensor(.keys, layer: 0, tokens: 0..<1), values: text.tensor(.values, layer: 0, tokens: 0..<1))
+        keys: text.tensor(.keys, layer: 0, tokens: 0..<1),
+        values: text.tensor(.values, layer: 0, tokens: 0..<1))
     }
     try text.expectRightAnswers(session, tokens: 10)
   }
@@ -122,7 +124,8 @@ import Testing
     var attend = WireAttend()
     attend.target = 0
     let calls: [WireRequest.OneOf_Call] = [
-      .begin(begin), .closeOverlay(close), .append(append), .attend(attend), .commit(.init()), .abort(.init()),
+      .begin(begin), .closeOverlay(close), .append(append), .attend(attend), .commit(.init()),
+      .abort(.init()),
       .closeSession(.init()), .createOverlay(.init()), .fetch(.init()), .step(.init()),
     ]
     for call in calls { #expect(try client.call(call).failure == .notFound, "\(call)") }
@@ -161,14 +164,16 @@ import Testing
     let short = text.tensor(.values, layer: 0, tokens: 0..<2)
     try expect(.invalidArgument) { try session.append(layer: 0, keys: keys, values: short) }
     try expect(.invalidArgument) { try session.append(layer: 2, keys: keys, values: keys) }
-    let threeHeads = HostTensor(floats: [Float](repeating: 1, count: 3 * 16), tokens: 1, heads: 3, headDim: 16)
+    let threeHeads = HostTensor(
+      floats: [Float](repeating: 1, count: 3 * 16), tokens: 1, heads: 3, headDim: 16)
     try expect(.invalidArgument) { try session.append(layer: 0, keys: threeHeads, values: threeHeads) }
     let narrow = HostTensor(floats: [Float](repeating: 1, count: 2 * 8), tokens: 1, heads: 2, headDim: 8)
     try expect(.invalidArgument) { try session.append(layer: 0, keys: narrow, values: narrow) }
     try expect(.invalidArgument) { _ = try session.attend(layer: 0, queries: threeHeads) }
     try expect(.invalidArgument) { _ = try session.attend(layer: 9, queries: keys) }
     let many = text.tensor(.keys, layer: 0, tokens: 0..<11)
-    let error = try #require(#expect(throws: LagoonError.self) { try session.append(layer: 0, keys: many, values: many) })
+    let error = try #require(
+      #expect(throws: LagoonError.self) { try session.append(layer: 0, keys: many, values: many) })
     #expect([.tooLarge, .stagingFull].contains(error.code), "\(error)")
     try session.abort()
     try text.expectRightAnswers(session, tokens: 10)
@@ -197,11 +202,15 @@ import Testing
     parameters.fingerprint = [UInt8](repeating: 7, count: 32)
     let session = try connection.createSession(parameters)
     try text.expectRightAnswers(session, tokens: 10)
-    try expect(.otherModel) { _ = try connection.openSession("s", fingerprint: [UInt8](repeating: 8, count: 32)) }
+    try expect(.otherModel) {
+      _ = try connection.openSession("s", fingerprint: [UInt8](repeating: 8, count: 32))
+    }
     try expect(.invalidArgument) { _ = try connection.openSession("s", fingerprint: [1, 2, 3]) }
     try expect(.otherText) { _ = try connection.openSession("s", prefix: (10, 12345)) }
     let hash = TokenHash.extend(TokenHash.empty, with: text.ids(0..<10))
-    #expect(try connection.openSession("s", fingerprint: parameters.fingerprint, prefix: (10, hash)).info.tokens == 10)
+    #expect(
+      try connection.openSession("s", fingerprint: parameters.fingerprint, prefix: (10, hash)).info.tokens
+        == 10)
     try expect(.moved) {
       _ = try session.attend(layer: 0, queries: text.tensor(.queries, layer: 0, tokens: 0..<1), ifTokens: 9)
     }

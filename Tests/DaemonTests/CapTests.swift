@@ -99,7 +99,9 @@ import Testing
     let elements = 312 * 4 * 16
     let bytes = [UInt8](repeating: 0, count: elements * 2)
     let queries = HostTensor(bytes: bytes, elementType: .bfloat16, tokens: 312, heads: 4, headDim: 16)
-    #expect { _ = try session.attend(layer: 0, queries: queries) } throws: { ($0 as? LagoonError)?.code == .tooLarge }
+    #expect { _ = try session.attend(layer: 0, queries: queries) } throws: {
+      ($0 as? LagoonError)?.code == .tooLarge
+    }
     // The client saw that coming; one that does not look is told so.
     let client = try daemon.connectRaw()
     try client.hello()

@@ -129,7 +129,8 @@ import Testing
       }
     }
     let part = try session.fetch(layer: 1, rows: 5..<17)
-    #expect(part.positions(head: 1) == whole.positions(head: 1)[(whole.totalRows + 5)..<(whole.totalRows + 17)])
+    #expect(
+      part.positions(head: 1) == whole.positions(head: 1)[(whole.totalRows + 5)..<(whole.totalRows + 17)])
     #expect(try session.fetch(layer: 1, rows: 60..<1_000_000).rows == 60..<whole.totalRows)
     #expect(try session.fetch(layer: 1, positionsOnly: true).positions == whole.positions)
   }
@@ -145,7 +146,8 @@ import Testing
     #expect(rows.positions(head: 1).elementsEqual((0..<130).map(UInt32.init)))
     let values = rows.valueFloats
     for token in [0, 33, 34, 129] {
-      #expect(values[(130 + token) * 16] == text.element(.values, layer: 0, token: token, head: 1, channel: 0))
+      #expect(
+        values[(130 + token) * 16] == text.element(.values, layer: 0, token: token, head: 1, channel: 0))
     }
   }
 

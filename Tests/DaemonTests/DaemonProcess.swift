@@ -16,7 +16,8 @@ final class DaemonProcess {
     _ folder: TemporaryFolder, _ arguments: [String] = [], environment: [String: String] = [:]
   ) throws -> DaemonProcess {
     let daemon = try DaemonProcess(
-      ["--store", folder("store"), "--socket", folder("socket"), "--quota", "1GiB", "--threads", "2"] + arguments,
+      ["--store", folder("store"), "--socket", folder("socket"), "--quota", "1GiB", "--threads", "2"]
+        + arguments,
       socketPath: folder("socket"), environment: environment)
     try daemon.waitUntilServing()
     return daemon
@@ -40,8 +41,10 @@ final class DaemonProcess {
     get throws {
       var path = [CChar](repeating: 0, count: 4096)
       let count = readlink("/proc/self/exe", &path, path.count)
-      let folder = URL(fileURLWithPath: String(decoding: path.prefix(max(0, count)).map(UInt8.init), as: UTF8.self))
-        .deletingLastPathComponent()
+      let folder = URL(
+        fileURLWithPath: String(decoding: path.prefix(max(0, count)).map(UInt8.init), as: UTF8.self)
+      )
+      .deletingLastPathComponent()
       // `swift test` may run the tests inside a helper of the toolchain; then they were built where this file's package is.
       let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()

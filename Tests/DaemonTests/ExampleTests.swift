@@ -20,21 +20,26 @@ import Testing
       return HostTensor(floats: floats, tokens: 100, heads: heads, headDim: 64)
     }
     try session.begin(capacity: 100)
-    let attention = try session.step(layer: 0, queries: rows(heads: 8), keys: rows(heads: 2), values: rows(heads: 2))
+    let attention = try session.step(
+      layer: 0, queries: rows(heads: 8), keys: rows(heads: 2), values: rows(heads: 2))
     try session.commit(tokenIDs: Array(0..<100))
     print("attention of 100 tokens:", attention.out.count, "floats")
     print("kept", try session.fetch(layer: 0, positionsOnly: true).totalRows, "rows of", session.info.tokens)
 
     // Next week, in another process: no prefill.
     let again = try connection.openSession("genesis")
-    let question = HostTensor(floats: [Float](repeating: 0.1, count: 8 * 64), tokens: 1, heads: 8, headDim: 64)
+    let question = HostTensor(
+      floats: [Float](repeating: 0.1, count: 8 * 64), tokens: 1, heads: 8, headDim: 64)
     let answer = try again.attend(layer: 0, queries: question)
     print("an answer from", answer.tokens, "tokens:", answer.out.count, "floats")
     // example ends
 
     // 4 sinks, then six partitions of 16: five scored, of which 4 rows each stay, and the last one whole.
     #expect(
-      printed == ["attention of 100 tokens: 51200 floats", "kept 40 rows of 100", "an answer from 100 tokens: 512 floats"]
+      printed == [
+        "attention of 100 tokens: 51200 floats", "kept 40 rows of 100",
+        "an answer from 100 tokens: 512 floats",
+      ]
     )
   }
 

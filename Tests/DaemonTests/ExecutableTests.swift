@@ -12,7 +12,8 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   /// Runs `lagoond` to its end.
-  func run(_ arguments: [String], environment: [String: String] = [:]) throws -> (status: Int32, log: String) {
+  func run(_ arguments: [String], environment: [String: String] = [:]) throws -> (status: Int32, log: String)
+  {
     try DaemonProcess(arguments, socketPath: folder("socket"), environment: environment).waitForExit()
   }
 
@@ -46,7 +47,9 @@ import Testing
         values: text.tensor(.values, layer: layer, tokens: 33..<40))
     }
     daemon.killHard()
-    #expect { try session.commit(tokenIDs: text.ids(33..<40)) } throws: { ($0 as? LagoonError)?.code == .connectionLost }
+    #expect { try session.commit(tokenIDs: text.ids(33..<40)) } throws: {
+      ($0 as? LagoonError)?.code == .connectionLost
+    }
 
     // The socket's file is still there and nobody answers on it.
     #expect(FileManager.default.fileExists(atPath: folder("socket")))
@@ -104,7 +107,8 @@ import Testing
 
   @Test func badOptionsAreNamed() throws {
     for (option, value) in [
-      ("--quota", "lots"), ("--quota", "-1"), ("--durability", "eternal"), ("--threads", "0"), ("--log-level", "loud"),
+      ("--quota", "lots"), ("--quota", "-1"), ("--durability", "eternal"), ("--threads", "0"),
+      ("--log-level", "loud"),
       ("--colour", "red"),
     ] {
       let (status, log) = try run(["--store", folder("store"), "--socket", folder("socket"), option, value])
@@ -130,7 +134,8 @@ import Testing
       {"store": "\(folder("configured"))", "socket": "\(folder("unused"))", "quota": "300MiB", "durability": "full",
        "threads": 1, "log-level": "debug", "stop-at-eof": true}
       """)
-    let daemon = try DaemonProcess(["--config", config, "--socket", folder("socket")], socketPath: folder("socket"))
+    let daemon = try DaemonProcess(
+      ["--config", config, "--socket", folder("socket")], socketPath: folder("socket"))
     try daemon.waitUntilServing()
     let connection = try daemon.connect()
     #expect(connection.daemon.durability == "full")
@@ -147,7 +152,8 @@ import Testing
 
     for (json, word) in [
       (#"{"quotta": "1GiB"}"#, "quotta"), (#"{"quota": true}"#, "quota"), (#"{"threads": 2.5}"#, "threads"),
-      (#"{"threads": 0}"#, "threads"), (#"{"stop-at-eof": 1}"#, "stop-at-eof"), (#"{"durability": "no"}"#, "durability"),
+      (#"{"threads": 0}"#, "threads"), (#"{"stop-at-eof": 1}"#, "stop-at-eof"),
+      (#"{"durability": "no"}"#, "durability"),
       ("[]", "not a JSON object"), ("{", "JSON"),
     ] {
       let (status, log) = try run(["--config", write(json), "--socket", folder("socket")])

@@ -77,7 +77,9 @@ import Testing
     var timeouts = DaemonConfiguration.Timeouts()
     timeouts.receive = 300
     try expectBroken(.badFrame, requestID: bytes < 32 ? 0 : 9, timeouts: timeouts) {
-      let frame = FrameHeader(requestID: 9, messageBytes: 100, tensorBytes: 0).encoded + [UInt8](repeating: 0, count: 100)
+      let frame =
+        FrameHeader(requestID: 9, messageBytes: 100, tensorBytes: 0).encoded
+        + [UInt8](repeating: 0, count: 100)
       $0.send(Array(frame.prefix(bytes)))
     }
   }
@@ -130,7 +132,9 @@ import Testing
         request.call = .describeSession(call)
       }
       let message: [UInt8] = try request.serializedBytes()
-      bytes += FrameHeader(requestID: UInt64(1000 - index), messageBytes: message.count, tensorBytes: 0).encoded + message
+      bytes +=
+        FrameHeader(requestID: UInt64(1000 - index), messageBytes: message.count, tensorBytes: 0).encoded
+        + message
     }
     client.send(bytes)
     for index in 0..<100 {
@@ -152,7 +156,9 @@ import Testing
       let client = try daemon.connectRaw()
       var bytes: [UInt8]
       if round % 2 == 0 {
-        bytes = (0..<Int.random(in: 1...300, using: &generator)).map { _ in .random(in: 0...255, using: &generator) }
+        bytes = (0..<Int.random(in: 1...300, using: &generator)).map { _ in
+          .random(in: 0...255, using: &generator)
+        }
       } else {
         var hello = WireRequest()
         hello.hello.protocolVersion = 1

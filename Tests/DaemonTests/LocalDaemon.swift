@@ -21,7 +21,8 @@ final class LocalDaemon: Sendable {
       path: folder("store"),
       options: StoreOptions(
         quotaBytes: 256 << 20, durability: .process, connections: limits.connections,
-        stagedBytesTotal: stagedBytesTotal, stagedBytesPerOwner: stagedBytesPerOwner, pool: WorkerPool(threads: 2)))
+        stagedBytesTotal: stagedBytesTotal, stagedBytesPerOwner: stagedBytesPerOwner,
+        pool: WorkerPool(threads: 2)))
     var logger = Logger(label: "test") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = .critical
     daemon = try Daemon(

@@ -25,7 +25,8 @@ final class RawClient {
 
   /// Sends a header as it stands, whatever follows it.
   func send(
-    magic: UInt32 = FrameHeader.magic, version: UInt16 = 1, flags: UInt16 = 0, requestID: UInt64, messageBytes: UInt32,
+    magic: UInt32 = FrameHeader.magic, version: UInt16 = 1, flags: UInt16 = 0, requestID: UInt64,
+    messageBytes: UInt32,
     reserved: UInt32 = 0, tensorBytes: UInt64 = 0
   ) {
     var bytes: [UInt8] = []
@@ -71,7 +72,8 @@ final class RawClient {
     let decoded = try header.withUnsafeBytes { try FrameHeader(decoding: $0, limits: .standard) }
     let message = try #require(try bytes(decoded.messageBytes))
     let tensors = try #require(try bytes(decoded.tensorBytes))
-    return Received(requestID: decoded.requestID, reply: try WireReply(serializedBytes: message), tensors: tensors)
+    return Received(
+      requestID: decoded.requestID, reply: try WireReply(serializedBytes: message), tensors: tensors)
   }
 
   private func bytes(_ count: Int) throws -> [UInt8]? {

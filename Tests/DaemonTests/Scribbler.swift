@@ -17,7 +17,8 @@ final class Scribbler: Sendable {
         let bits = generator.next()
         let value: Float = bits % 64 == 0 ? .nan : bits % 64 == 1 ? .infinity : Float(bits % 1000) / 500 - 1
         for _ in 0..<64 {
-          base.storeBytes(of: value, toByteOffset: Int(generator.next() % UInt64(count / 4)) * 4, as: Float.self)
+          base.storeBytes(
+            of: value, toByteOffset: Int(generator.next() % UInt64(count / 4)) * 4, as: Float.self)
         }
       }
       stopped.signal()

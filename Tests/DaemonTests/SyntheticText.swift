@@ -14,11 +14,15 @@ struct SyntheticText {
 
   func parameters(name: String, policy: PolicyKind = .full) -> SessionParameters {
     SessionParameters(
-      name: name, layers: layers, kvHeads: kvHeads, headDim: headDim, elementType: .float32, policy: policy, sinks: 4,
+      name: name, layers: layers, kvHeads: kvHeads, headDim: headDim, elementType: .float32, policy: policy,
+      sinks: 4,
       lag: 16, ratio: 0.25)
   }
 
-  enum Kind: UInt64 { case keys = 1, values, queries }
+  enum Kind: UInt64 {
+    case keys = 1
+    case values, queries
+  }
 
   /// An element in -1..<1, the same whenever and in whatever order it is asked for.
   func element(_ kind: Kind, layer: Int, token: Int, head: Int, channel: Int) -> Float {
@@ -67,7 +71,8 @@ struct SyntheticText {
       for channel in 0..<headDim {
         out.append(
           (0...token).reduce(0.0) {
-            $0 + weights[$1] * Double(element(.values, layer: layer, token: $1, head: kvHead, channel: channel))
+            $0 + weights[$1]
+              * Double(element(.values, layer: layer, token: $1, head: kvHead, channel: channel))
           } / total)
       }
     }
@@ -85,7 +90,8 @@ struct SyntheticText {
       for layer in 0..<layers {
         let result = try session.step(
           layer: layer, queries: tensor(.queries, layer: layer, tokens: chunk),
-          keys: tensor(.keys, layer: layer, tokens: chunk), values: tensor(.values, layer: layer, tokens: chunk))
+          keys: tensor(.keys, layer: layer, tokens: chunk),
+          values: tensor(.values, layer: layer, tokens: chunk))
         try expect(result, layer: layer, tokens: chunk, sourceLocation: sourceLocation)
       }
       try session.commit(tokenIDs: ids(chunk), keepWriting: chunk.upperBound < tokens)
@@ -95,7 +101,8 @@ struct SyntheticText {
       session.info.tokenHash == TokenHash.extend(TokenHash.empty, with: ids(0..<tokens)),
       sourceLocation: sourceLocation)
     let last = tokens - 1
-    let result = try session.attend(layer: 0, queries: tensor(.queries, layer: 0, tokens: last..<tokens), ifTokens: tokens)
+    let result = try session.attend(
+      layer: 0, queries: tensor(.queries, layer: 0, tokens: last..<tokens), ifTokens: tokens)
     try expect(result, layer: 0, tokens: last..<tokens, sourceLocation: sourceLocation)
   }
 
@@ -106,7 +113,8 @@ struct SyntheticText {
     for (row, token) in tokens.enumerated() {
       let expected = causalAttention(layer: layer, token: token)
       let width = queryHeads * headDim
-      let worst = zip(result.out[row * width..<(row + 1) * width], expected.out).map { abs(Double($0) - $1) }.max() ?? 1
+      let worst =
+        zip(result.out[row * width..<(row + 1) * width], expected.out).map { abs(Double($0) - $1) }.max() ?? 1
       #expect(worst < 5e-6, "layer \(layer), token \(token)", sourceLocation: sourceLocation)
       let sums = zip(result.logSumExp[row * queryHeads..<(row + 1) * queryHeads], expected.logSumExp)
       #expect(sums.allSatisfy { abs(Double($0) - $1) < 5e-6 }, sourceLocation: sourceLocation)

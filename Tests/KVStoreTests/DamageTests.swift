@@ -200,8 +200,22 @@ import Testing
   @Test func aFileCutShortIsRefused() throws {
     let fixture = try Self.made(codec: .raw)
     let file = try Data(contentsOf: URL(fileURLWithPath: fixture.dataFile))
-    try file.prefix(file.count / 2).write(to: URL(fileURLWithPath: fixture.dataFile))
-    #expect(code { _ = try fixture.open() } == .corrupt)
+    let url = URL(fileURLWithPath: fixture.dataFile)
+    #expect(file.count > 2 << 20)
+    for bytes in [file.count - (3 << 19), 20_000] {
+      try file.prefix(bytes).write(to: url)
+      #expect(code { _ = try fixture.open() } == .corrupt)
+      #expect(code { _ = try KVStore.openReadOnly(path: fixture.path) } == .corrupt)
+    }
+    // A few pages short: whatever they were, it is an error and not the end of the process.
+    for pages in [1, 20, 200] {
+      try file.prefix(file.count - pages * 4096).write(to: url)
+      let failure = code {
+        let store = try fixture.open()
+        for name in ["book", "other"] { _ = try Self.readAll(store, name) }
+      }
+      #expect(failure == nil || failure == .corrupt)
+    }
     try Data(repeating: 7, count: 100_000).write(to: URL(fileURLWithPath: fixture.dataFile))
     #expect(code { _ = try fixture.open() } != nil)
   }

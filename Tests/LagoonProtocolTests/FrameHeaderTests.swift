@@ -1,4 +1,6 @@
+import Foundation
 import LagoonProtocol
+import SwiftProtobuf
 import Testing
 
 @Suite struct FrameHeaderTests {
@@ -31,6 +33,20 @@ import Testing
       ])
   }
 
+  /// docs/protocol.md shows a frame byte by byte; a client in another language may start from it.
+  @Test func documentationShowsARealFrame() throws {
+    var request = WireRequest()
+    request.hello.protocolVersion = 1
+    request.hello.clientName = "me"
+    let message: [UInt8] = try request.serializedBytes()
+    func hex(_ bytes: [UInt8]) -> String { bytes.map { String(format: "%02X", $0) }.joined(separator: " ") }
+    let header = FrameHeader(requestID: 1, messageBytes: message.count, tensorBytes: 0).encoded
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let page = try String(contentsOf: root.appendingPathComponent("docs/protocol.md"), encoding: .utf8)
+    #expect(page.contains("```\n\(hex(header))\n\(hex(message))\n```"))
+  }
+
   @Test(arguments: 0..<32)
   func everyCorruptByteOfAFixedFieldIsRefused(offset: Int) throws {
     var bytes = FrameHeader(requestID: 77, messageBytes: 12, tensorBytes: 34).encoded
@@ -59,7 +75,9 @@ import Testing
   }
 
   @Test func lengthsAboveTheLimitsAreRefusedAndAtTheLimitsTaken() throws {
-    #expect(try Self.decode(FrameHeader(requestID: 1, messageBytes: 1000, tensorBytes: 5000).encoded).messageBytes == 1000)
+    #expect(
+      try Self.decode(FrameHeader(requestID: 1, messageBytes: 1000, tensorBytes: 5000).encoded).messageBytes
+        == 1000)
     #expect(throws: FrameError.self) {
       try Self.decode(FrameHeader(requestID: 1, messageBytes: 1001, tensorBytes: 0).encoded)
     }

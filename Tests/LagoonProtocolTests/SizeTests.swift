@@ -55,7 +55,8 @@ import Testing
     let ids: [UInt32] = (0..<500).map { $0 &* 2_654_435_761 }
     let whole = TokenHash.extend(TokenHash.empty, with: ids)
     for cut in [0, 1, 7, 250, 499, 500] {
-      #expect(TokenHash.extend(TokenHash.extend(TokenHash.empty, with: ids[..<cut]), with: ids[cut...]) == whole)
+      #expect(
+        TokenHash.extend(TokenHash.extend(TokenHash.empty, with: ids[..<cut]), with: ids[cut...]) == whole)
     }
     // Not contiguous.
     #expect(TokenHash.extend(TokenHash.empty, with: ids.lazy.map { $0 }) == whole)
