@@ -25,10 +25,10 @@ struct Delete: ParsableCommand {
 
   func run() throws {
     let source = try source.open()
+    try source.requireWritable()
     if !yes {
-      // A stopped store refuses, and a missing session is reported, before anything is asked.
+      // A missing session is reported before anything is asked.
       for session in sessions { _ = try source.describe(session) }
-      if self.source.store != nil { try source.delete(sessions[0]) }
       guard isatty(STDIN_FILENO) == 1 else {
         throw ToolError("Nobody is at a terminal to be asked: pass --yes to delete.")
       }

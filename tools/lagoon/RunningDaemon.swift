@@ -65,6 +65,8 @@ struct RunningDaemon: SessionSource {
     }
   }
 
+  func requireWritable() {}
+
   func delete(_ name: String) throws { try words { try connection.deleteSession(name) } }
 
   func statistics() throws -> StoreView {

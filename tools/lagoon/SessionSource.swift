@@ -12,6 +12,8 @@ protocol SessionSource {
   /// - Parameter progress: told how many bytes are checked, and how many there are, as far as that is known on the way.
   func verify(_ name: String?, progress: @escaping (_ done: Int, _ all: Int) -> Void) throws
     -> VerificationView
+  /// - Throws: when the source is only read, saying what to do instead.
+  func requireWritable() throws
   func delete(_ name: String) throws
   func statistics() throws -> StoreView
 }

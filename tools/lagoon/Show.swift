@@ -6,9 +6,9 @@ struct Show: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show a session, layer by layer.",
     discussion: """
-      KEPT and WINDOW are rows of each KV head: those that the policy kept, sinks included, and the newest, which \
-      are kept whole. ROWS is tokens for each row that is kept; BYTES is the bytes of all K and V, uncompressed, \
-      for each byte stored.
+      Rows are counted per KV head: KEPT ROWS those that the policy kept, sinks included, WINDOW ROWS the newest, \
+      which are kept whole. ROW RATIO is tokens for each row held; BYTE RATIO is the bytes of all K and V, \
+      uncompressed, for each byte stored.
 
       EXAMPLES
         lagoon show book
@@ -56,8 +56,9 @@ struct Show: ParsableCommand {
     if session.hasWriter { facts.append(("writer", "a client is writing")) }
     var text = facts.map { $0.0 + String(repeating: " ", count: 11 - $0.0.count) + $0.1 + "\n" }.joined()
     var table = Table([
-      ("LAYER", .right), ("TOKENS", .right), ("KEPT", .right), ("WINDOW", .right), ("ROWS", .right),
-      ("STORED", .right), ("ARCHIVE", .right), ("BYTES", .right), ("CODEC", .left),
+      ("LAYER", .right), ("TOKENS", .right), ("KEPT ROWS", .right), ("WINDOW ROWS", .right),
+      ("ROW RATIO", .right),
+      ("STORED", .right), ("ARCHIVE", .right), ("BYTE RATIO", .right), ("CODEC", .left),
     ])
     for layer in description.layers {
       table.add([

@@ -72,10 +72,12 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func delete(_ name: String) throws {
+  func requireWritable() throws {
     throw ToolError(
       "A stopped store is only read. Start `lagoond --store \(path)` and delete the session through it.")
   }
+
+  func delete(_ name: String) throws { try requireWritable() }
 
   func statistics() throws -> StoreView {
     let stats = store.statistics
