@@ -46,7 +46,12 @@ struct Lagoond: AsyncParsableCommand {
   @Option(help: "What commits survive of a power cut: process, ordered or full. (default: ordered)")
   var durability: Durability?
 
-  @Option(help: "trace, debug, info, notice, warning, error or critical. (default: notice)")
+  @Option(
+    help: "trace, debug, info, notice, warning, error or critical. (default: notice)",
+    transform: { name in
+      guard let level = Logger.Level(rawValue: name) else { throw ValidationError("there is no such level") }
+      return level
+    })
   var logLevel: Logger.Level?
 
   @Option(help: "Threads that compute attention. (default: one per core)")
@@ -97,8 +102,8 @@ struct Lagoond: AsyncParsableCommand {
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     do {
       try await services.run()
-    } catch let error as StoreError {
-      throw Failure(EX_SOFTWARE, "closing the store: \(error)")
+    } catch {
+      throw Failure(EX_SOFTWARE, "stopping: \(error)")
     }
     pool.close()
   }
@@ -141,4 +146,3 @@ struct Failure: Error {
 }
 
 extension Durability: ExpressibleByArgument {}
-extension Logger.Level: @retroactive ExpressibleByArgument {}
