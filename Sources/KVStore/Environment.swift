@@ -57,7 +57,7 @@ final class Environment: Sendable {
   /// Reset read transactions, ready to be renewed.
   private let idle = Mutex<[IdleTransaction]>([])
   let readers: ReaderRegistry
-  let isReadOnly: Bool
+  private let folder: String
 
   /// `@unchecked Sendable`: with `MDB_NOTLS` a read transaction is not bound to a thread, and whoever takes one out of
   /// `idle` is the only one who has it.
@@ -87,16 +87,43 @@ final class Environment: Sendable {
         try Self.check(mdb_env_set_mapsize(environment, mapBytes), "cannot set the map size to \(mapBytes)")
       }
       try Self.check(mdb_env_open(environment, folder, flags, 0o600), "cannot open \(folder)/data.mdb")
+      try Self.complete(environment, folder, readOnly: readOnly)
       databases = try Self.openDatabases(environment, readOnly: readOnly)
     } catch {
       mdb_env_close(environment)
       throw error
     }
     handle = environment
-    isReadOnly = readOnly
+    self.folder = folder
     var info = MDB_envinfo()
     mdb_env_info(environment, &info)
     readers = ReaderRegistry(lastTransaction: UInt64(info.me_last_txnid))
+  }
+
+  /// Sees to it that the file is as long as its pages claim, before any of them is read: beyond its end a read is a SIGBUS
+  /// and not an error. A few pages may be missing at the end of a good file, since LMDB does not write pages that a
+  /// transaction took and gave up again; they are filled with zeros, which no page of a tree is. More, and it was cut short.
+  private static func complete(_ environment: OpaquePointer, _ folder: String, readOnly: Bool)
+    throws(StoreError)
+  {
+    let expected = pages(environment) * SlabShape.pageBytes
+    let file = "\(folder)/\(StoreFolder.dataFile)"
+    let bytes = StoreFolder.size(of: file)
+    guard bytes < expected, bytes > 0 else { return }
+    guard expected - bytes <= 1 << 20, !readOnly else {
+      throw StoreError(
+        .corrupt,
+        "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short"
+          + (readOnly ? ", or the daemon died at a bad moment: then starting it once helps" : ""))
+    }
+    guard truncate(file, off_t(expected)) == 0 else { throw failure(errno, "cannot complete \(file)") }
+  }
+
+  /// Pages of the data file up to the last one ever used.
+  private static func pages(_ environment: OpaquePointer) -> Int {
+    var info = MDB_envinfo()
+    mdb_env_info(environment, &info)
+    return Int(info.me_last_pgno) + 1
   }
 
   private static func openDatabases(_ environment: OpaquePointer, readOnly: Bool) throws(StoreError)
@@ -173,7 +200,10 @@ final class Environment: Sendable {
       throw error
     }
     committing(transaction)
-    try Self.check(mdb_txn_commit(pointer), "cannot commit")
+    let code = mdb_txn_commit(pointer)
+    // LMDB answers a short write, which is how a file system fills up, with EIO.
+    let isFull = code == EIO && StoreFolder.freeBytes(at: folder) < 1 << 20
+    try Self.check(isFull ? ENOSPC : code, "cannot commit")
     readers.committed(id)
     return id
   }
@@ -181,20 +211,17 @@ final class Environment: Sendable {
   /// Flushes everything to disk.
   func sync() throws(StoreError) { try Self.check(mdb_env_sync(handle, 1), "cannot flush") }
 
-  /// Pages of the data file up to the last one ever used.
-  var pagesOfFile: Int {
-    var info = MDB_envinfo()
-    mdb_env_info(handle, &info)
-    return Int(info.me_last_pgno) + 1
-  }
-
   /// Lets no new reader in, waits for the present ones, and frees everything. Call once, when the writer thread has ended.
-  func close() {
+  ///
+  /// - Parameter completing: make the file as long as its pages claim, for those who will only read it.
+  func close(completing: Bool = false) {
     readers.close()
-    idle.withLock { transactions in
-      for transaction in transactions { mdb_txn_abort(transaction.pointer) }
-      transactions = []
+    if completing { try? Self.complete(handle, folder, readOnly: false) }
+    let pooled = idle.withLock { transactions in
+      defer { transactions = [] }
+      return transactions
     }
+    for transaction in pooled { mdb_txn_abort(transaction.pointer) }
     mdb_env_close(handle)
   }
 }
@@ -210,7 +237,7 @@ extension Environment {
     let kind: StoreError.Code
     switch code {
     case MDB_MAP_FULL: kind = .quotaExceeded
-    case ENOSPC, EDQUOT: kind = .diskFull
+    case ENOSPC, EDQUOT, EFBIG: kind = .diskFull
     case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID: kind = .corrupt
     case MDB_VERSION_MISMATCH, MDB_INCOMPATIBLE: kind = .incompatible
     case EAGAIN, EBUSY: kind = .locked

@@ -33,6 +33,9 @@ final class FrameDecoder {
     shape.kvHeads * rows * 4 + 2 * shape.kvHeads * rows * shape.rowBytes
   }
 
+  /// Forgets the last frame: its number may stand for another one now.
+  func forget() { current = nil }
+
   /// Frame `number` of a layer's stream.
   ///
   /// - Throws: `corrupt` where the stream or the frame is damaged.
@@ -49,7 +52,14 @@ final class FrameDecoder {
     if let staged = source.staged?.frames(kind)[number] {
       fits = staged.withUnsafeBytes { context.decompress($0, into: target) }
     } else {
-      fits = context.decompress(try stored(kind, number, source.stored, source.validated, view), into: target)
+      do throws(StoreError) {
+        let bytes = try stored(kind, number, source.stored, source.validated, view)
+        fits = context.decompress(bytes, into: target)
+      } catch {
+        var error = error
+        error.partition = error.partition ?? number
+        throw error
+      }
     }
     guard fits, let base = target.baseAddress else {
       throw damage(kind, number, source.stored, "it does not decompress to \(size) bytes")

@@ -44,9 +44,21 @@ extension KVStore {
       plan: try SessionPlan(record.configuration))
   }
 
-  /// All sessions, in order of their names' bytes. One whose record is damaged makes this throw `corrupt` with its name.
+  /// All sessions, in order of their names' bytes; without those whose record is damaged, which `verify` names.
   public func sessions() throws(StoreError) -> [SessionState] {
-    let records = try environment.read { view throws(StoreError) in try Self.records(view) }
+    let records = try environment.read { view throws(StoreError) in
+      var records: [SessionRecord] = []
+      try view.forEach(.sessions) { key, value throws(StoreError) in
+        do throws(StoreError) {
+          records.append(try SessionRecord.decode(value, key: Array(key)))
+        } catch {
+          guard error.code == .corrupt else { throw error }
+          validated.noteDamage(session: Array(key))
+        }
+        return true
+      }
+      return records
+    }
     var states: [SessionState] = []
     for record in records { states.append(try state(of: record)) }
     return states
@@ -69,12 +81,17 @@ extension KVStore {
 
   /// Deletes a session: at once for everyone who looks, its slabs later, between commits.
   ///
+  /// A session whose record is damaged can be deleted too.
   /// - Throws: `notFound`; `busy` while a writer holds it.
   public func delete(_ name: String) throws(StoreError) {
     let writer = try writer()
-    // A damaged record does not keep a session from being deleted: its key says which it is, and `verify` reports what is
-    // left behind of it.
-    let record = try environment.read { view throws(StoreError) in try self.record(name, view) }
+    let record: SessionRecord
+    do throws(StoreError) {
+      record = try environment.read { view throws(StoreError) in try self.record(name, view) }
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      return try deleteDamaged(name, writer)
+    }
     try takeWriter(record)
     defer { releaseWriter(record.extent) }
     let slabs = try SessionPlan(record.configuration).slabs(of: record)
@@ -91,6 +108,58 @@ extension KVStore {
     validated.forget(extent: record.extent)
     writer.noteTombstone()
   }
+
+  /// Deletes a session whose record cannot be read: which slabs were its own shows when all others are known.
+  private func deleteDamaged(_ name: String, _ writer: Writer) throws(StoreError) {
+    let key = Array(name.utf8)
+    let job = WriteJob(cost: WriteCost(records: 3), usesReserve: true) { transaction throws(StoreError) in
+      try transaction.delete(.sessions, key)
+      let owners = try Self.owners(transaction.view)
+      guard owners.areAll else { return }
+      for extent in try Self.extents(transaction.view) where !owners.extents.contains(extent) {
+        let tombstone = Tombstone(extent: extent, slabs: 0)
+        try transaction.put(.tombstones, Tombstone.key(extent), tombstone.encoded())
+      }
+    }
+    try writer.submit(job)
+    validated.forget(session: key)
+    writer.noteTombstone()
+  }
+
+  /// The extents of sessions, deleted ones included, and whether every session's record could be read.
+  static func owners(_ view: borrowing ReadTransaction) throws(StoreError) -> (
+    extents: Set<UInt64>, areAll: Bool
+  ) {
+    var extents = Set(try Tombstone.all(view).map(\.extent))
+    var areAll = true
+    try view.forEach(.sessions) { key, value in
+      if let record = try? SessionRecord.decode(value, key: Array(key)) {
+        extents.insert(record.extent)
+      } else {
+        areAll = false
+      }
+      return true
+    }
+    return (extents, areAll)
+  }
+
+  /// The extents that have slabs.
+  static func extents(_ view: borrowing ReadTransaction) throws(StoreError) -> [UInt64] {
+    var extents: [UInt64] = []
+    var next = RowKey.start(of: 0)
+    // From extent to extent: one step each, whatever their sizes.
+    while true {
+      var found: UInt64?
+      try view.forEach(.rows, from: next) { key, _ in
+        if key.count >= 8 { found = UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)) }
+        return false
+      }
+      guard let extent = found else { return extents }
+      extents.append(extent)
+      guard extent < UInt64.max else { return extents }
+      next = RowKey.start(of: extent + 1)
+    }
+  }
 }
 
 extension KVStore {
@@ -102,16 +171,12 @@ extension KVStore {
     guard (1...255).contains(key.count), let bytes = try view.get(.sessions, key) else {
       throw StoreError(.notFound, "there is no session of this name", session: name)
     }
-    return try SessionRecord.decode(bytes, key: key)
-  }
-
-  static func records(_ view: borrowing ReadTransaction) throws(StoreError) -> [SessionRecord] {
-    var records: [SessionRecord] = []
-    try view.forEach(.sessions) { key, value throws(StoreError) in
-      records.append(try SessionRecord.decode(value, key: Array(key)))
-      return true
+    do throws(StoreError) {
+      return try SessionRecord.decode(bytes, key: key)
+    } catch {
+      if error.code == .corrupt { validated.noteDamage(session: key) }
+      throw error
     }
-    return records
   }
 
   func state(of record: SessionRecord) throws(StoreError) -> SessionState {

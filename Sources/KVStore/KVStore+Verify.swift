@@ -150,25 +150,8 @@ extension KVStore {
   /// Every slab's extent is a session's or a deleted one's.
   private func verifyOwners(_ report: inout VerificationReport) throws(StoreError) {
     try environment.read { view throws(StoreError) in
-      var owners = Set(try Tombstone.all(view).map(\.extent))
-      try view.forEach(.sessions) { key, value in
-        if let record = try? SessionRecord.decode(value, key: Array(key)) { owners.insert(record.extent) }
-        return true
-      }
-      var next = RowKey.start(of: 0)
-      var strangers: [UInt64] = []
-      // From extent to extent: one step each, whatever their sizes.
-      while true {
-        var found: UInt64?
-        try view.forEach(.rows, from: next) { key, _ in
-          if key.count >= 8 { found = UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)) }
-          return false
-        }
-        guard let extent = found else { break }
-        if !owners.contains(extent) { strangers.append(extent) }
-        guard extent < UInt64.max else { break }
-        next = RowKey.start(of: extent + 1)
-      }
+      let owners = try Self.owners(view)
+      let strangers = try Self.extents(view).filter { !owners.extents.contains($0) }
       for extent in strangers {
         report.damage.append(
           StoreError(.corrupt, "extent \(extent) belongs to no session whose record can be read"))

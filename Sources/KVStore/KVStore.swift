@@ -42,6 +42,9 @@ public final class KVStore: Sendable {
       throw StoreError(
         .invalidArgument, "a quota of \(options.quotaBytes) bytes; it must be between 8 MiB and 64 TiB")
     }
+    guard (1...65_536).contains(options.connections) else {
+      throw StoreError(.invalidArgument, "\(options.connections) connections; allowed are 1 to 65,536")
+    }
     let folder = try StoreFolder(path: path, readOnly: false)
     let environment = try Environment(
       folder: path, readOnly: false,
@@ -53,9 +56,8 @@ public final class KVStore: Sendable {
     var previous: Format.Marker?
     var ledger: Ledger?
     var tombstones = 0
-    let boot = Format.currentBoot()
+    let boot = options.bootOrSystems
     do throws(StoreError) {
-      try Self.checkFileSize(environment, folder.dataFileBytes)
       try environment.write { transaction throws(StoreError) in
         if try Format.check(transaction.view) {
           previous = try Format.marker(transaction.view)
@@ -97,6 +99,8 @@ public final class KVStore: Sendable {
     do throws(StoreError) {
       try writer.start()
     } catch {
+      // From here on `deinit` runs when this throws: it must find the store closed.
+      book.withLock { $0.isClosed = true }
       environment.close()
       throw error
     }
@@ -115,7 +119,6 @@ public final class KVStore: Sendable {
     let environment = try Environment(
       folder: path, readOnly: true, mapBytes: 0, durability: .process, maxReaders: 0)
     do throws(StoreError) {
-      try Self.checkFileSize(environment, folder.dataFileBytes)
       let known = try environment.read { view throws(StoreError) in try Format.check(view) }
       guard known else { throw StoreError(.incompatible, "\(path) is not a Lagoon store") }
     } catch {
@@ -143,20 +146,19 @@ public final class KVStore: Sendable {
     guard first else { return }
     var failure: StoreError?
     if let writer = writerThread {
-      let marker = Format.Marker(isClean: true, durability: options.durability, boot: Format.currentBoot())
+      writer.stop()
       do throws(StoreError) {
-        // What was queued before goes first; the marker becomes clean only once all of it is on disk.
-        try writer.submit(WriteJob(cost: WriteCost(records: 1), usesReserve: true) { _ in })
+        // The marker becomes clean only once everything else is on disk. The writer thread has ended: this one may write.
         try environment.sync()
-        try writer.submit(
-          WriteJob(cost: WriteCost(records: 1), usesReserve: true) { transaction throws(StoreError) in
-            try Format.put(marker, transaction)
-          })
+        try environment.write { transaction throws(StoreError) in
+          try Format.put(
+            Format.Marker(isClean: true, durability: options.durability, boot: options.bootOrSystems),
+            transaction)
+        }
         try environment.sync()
       } catch { failure = error }
-      writer.stop()
     }
-    environment.close()
+    environment.close(completing: !isReadOnly)
     folder.unlock()
     if let failure { throw failure }
   }
@@ -187,16 +189,6 @@ extension KVStore {
 
   var writerIfAny: Writer? { writerThread }
   var dataFileBytes: Int { folder.dataFileBytes }
-
-  /// A file cut short would be read past its end, which is a SIGBUS and not an error.
-  private static func checkFileSize(_ environment: Environment, _ bytes: Int) throws(StoreError) {
-    let expected = environment.pagesOfFile * SlabShape.pageBytes
-    guard bytes >= expected || bytes == 0 || environment.pagesOfFile <= 2 else {
-      throw StoreError(
-        .corrupt,
-        "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short")
-    }
-  }
 
   private func checkAfterCrash(_ boot: String) throws(StoreError) {
     let report = try verify(nil)

@@ -17,7 +17,7 @@ enum RowKind: UInt8, Sendable, CaseIterable {
 /// The key of a record that holds rows: big-endian (extent u64, kind u8, index u64, layer u16, group u16), 21 bytes.
 ///
 /// `index` stands before `layer` so that the tails of all layers, which every commit touches, are neighbours:
-/// docs/decisions/0002-row-keys.md has the count of pages both ways.
+/// docs/decisions/0003-row-keys.md has the count of pages both ways.
 struct RowKey: Hashable, Sendable, Comparable {
   static let byteCount = 21
 

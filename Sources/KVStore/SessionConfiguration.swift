@@ -55,7 +55,7 @@ public struct SessionConfiguration: Sendable, Hashable {
   }
 
   /// Most bytes of rows in one compressed frame.
-  static let largestFrame = 256 << 20
+  static let largestFrame = 64 << 20
 
   static func validate(name: String) throws(StoreError) {
     guard (1...255).contains(name.utf8.count) else {

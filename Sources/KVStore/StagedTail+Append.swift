@@ -80,6 +80,7 @@ extension StagedTail {
       try body()
     } catch {
       layers[layer] = before
+      decoder.forget()
       throw error
     }
   }
@@ -162,8 +163,7 @@ extension StagedTail {
   /// Converts rows of one slab's heads into their slots and checks that they are finite.
   private func convert(
     _ source: TensorView, _ rows: Range<Int>, _ heads: Range<Int>, to buffer: SlabBuffer, slot: Int,
-    plane: Int,
-    layer: Int, position: Int
+    plane: Int, layer: Int, position: Int
   ) throws(StoreError) {
     let shape = session.plan.shape
     let type = session.configuration.elementType.rawValue
@@ -179,8 +179,7 @@ extension StagedTail {
         for (i, row) in rows.enumerated() {
           lagoon_convert(
             source.row(token: row, head: head), source.elementType.rawValue, target + i * shape.rowBytes,
-            type,
-            shape.headDim)
+            type, shape.headDim)
         }
       }
       let bad = lagoon_first_nonfinite(target, type, rows.count * shape.headDim)

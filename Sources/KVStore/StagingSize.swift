@@ -10,7 +10,6 @@ extension LayerPlan {
   /// Kept slabs: sinks and selected rows, the partial base slab copied. Streams: frames, and the slabs made of them at
   /// commit.
   fileprivate func stagedBytes(capacity: Int) -> CheckedSize {
-    let most = CheckedSize(capacity)
     let partitions = CheckedSize(capacity / lag + 2)
     // Each partition rounds up to whole slabs.
     let windowSlabs = CheckedSize(capacity / shape.slots + 1) + partitions
@@ -19,12 +18,12 @@ extension LayerPlan {
       (codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots + 2)
     var bytes = (windowSlabs + keptSlabs) * CheckedSize(shape.groups) * CheckedSize(SlabShape.storedBytes)
     for rows in [hasColdFrames ? kept : 0, archive ? lag : 0] where rows > 0 {
-      // At most 256 MiB of rows and their positions: no overflow.
+      // At most 64 MiB of rows and their positions: no overflow.
       let content = FrameDecoder.contentBytes(shape, rows: rows)
       let frame = CheckedSize(FrameDirectory.padded(ZstdCompressor.bound(content)))
       bytes =
         bytes + frame * partitions * CheckedSize(2) + CheckedSize(2 * content + 2 * SlabShape.storedBytes)
     }
-    return most.value == nil ? most : bytes
+    return bytes
   }
 }

@@ -69,6 +69,13 @@ final class StoreFolder: Sendable {
     return stat(file, &info) == 0 ? Int(info.st_size) : 0
   }
 
+  /// Bytes that the file system of `path` still has for this user.
+  static func freeBytes(at path: String) -> Int {
+    var info = statvfs()
+    guard statvfs(path, &info) == 0 else { return .max }
+    return Int(info.f_bavail) * Int(info.f_frsize)
+  }
+
   private static func failure(_ what: String) -> StoreError {
     let code = errno
     let kind: StoreError.Code =

@@ -41,6 +41,9 @@ public struct StoreOptions: Sendable {
   public var clock: @Sendable () -> Int64
   /// How far, in committed transactions, the oldest reader may lag before commits wait for it (bounded).
   package var readerLagLimit: Int = 64
+  /// For tests of power cuts: the id of the machine's boot; nil: the system's.
+  package var boot: String?
+  var bootOrSystems: String { boot ?? Format.currentBoot() }
 
   public init(
     quotaBytes: Int = 64 << 30, durability: Durability = .ordered, connections: Int = 64,

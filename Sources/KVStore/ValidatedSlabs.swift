@@ -39,6 +39,7 @@ final class ValidatedSlabs: Sendable {
   private struct State: Sendable {
     var streams: [Stream: Checked] = [:]
     var damaged: Set<RowKey> = []
+    var damagedSessions: Set<[UInt8]> = []
   }
 
   private let state = Mutex(State())
@@ -74,6 +75,15 @@ final class ValidatedSlabs: Sendable {
     }
   }
 
+  /// Notes a session whose record is damaged.
+  func noteDamage(session name: [UInt8]) {
+    state.withLock { state in
+      if state.damagedSessions.count < Self.damagedLimit { state.damagedSessions.insert(name) }
+    }
+  }
+
+  func forget(session name: [UInt8]) { state.withLock { _ = $0.damagedSessions.remove(name) } }
+
   func forget(extent: UInt64) {
     state.withLock { state in
       state.streams = state.streams.filter { $0.key.extent != extent }
@@ -81,5 +91,5 @@ final class ValidatedSlabs: Sendable {
     }
   }
 
-  var damagedCount: Int { state.withLock { $0.damaged.count } }
+  var damagedCount: Int { state.withLock { $0.damaged.count + $0.damagedSessions.count } }
 }

@@ -107,6 +107,8 @@ final class Writer: Sendable {
     if case .failed(let error) = outcome { throw error }
   }
 
+  var queued: Int { queue.withLock { $0.jobs.count } }
+
   /// Tells the writer that a tombstone was set.
   func noteTombstone() { queue.withLock(notify: true) { $0.hasTombstones = true } }
 

@@ -32,6 +32,11 @@ import Testing
     return fixture
   }
 
+  /// What both sessions must hold, whatever the codec.
+  static let expected: [ExpectedLayer] = (0..<2).compactMap { layer in
+    (try? configuration(document: document)).map { ExpectedLayer(document, $0, layer: layer, tokens: 205) }
+  }
+
   /// Reads everything of a session; damage shows as `corrupt` with session and layer, never as other bytes.
   ///
   /// - Returns: whether damage was found.
@@ -40,7 +45,7 @@ import Testing
     let session = try store.open(name, expecting: .init())
     let c = session.configuration
     for layer in 0..<2 {
-      let expected = ExpectedLayer(document, c, layer: layer, tokens: 205)
+      let expected = expected[layer]
       do {
         let rows = try session.everything(layer)
         #expect(rows == expected.fetched(0..<expected.positions[0].count, tokens: 205, rowBytes: 64))
@@ -187,13 +192,35 @@ import Testing
     #expect(error?.code == .corrupt && error?.session == "book")
     #expect(try !Self.readAll(store, "other"))
     #expect(try store.verify(nil).damage.contains { $0.session == "book" })
+    #expect(try store.sessions().map(\.configuration.name) == ["other"])
+    #expect(store.statistics.quarantinedRecords == 1)
+    // It can be deleted, and nothing of it stays.
+    try store.delete("book")
+    try Waiting.until { store.statistics.liveBytes == (try store.sessions()[0].storedBytes) }
+    #expect(try store.verify(nil).damage.isEmpty)
+    #expect(store.statistics.quarantinedRecords == 0)
+    #expect(try !Self.readAll(store, "other"))
   }
 
   @Test func aFileCutShortIsRefused() throws {
     let fixture = try Self.made(codec: .raw)
     let file = try Data(contentsOf: URL(fileURLWithPath: fixture.dataFile))
-    try file.prefix(file.count / 2).write(to: URL(fileURLWithPath: fixture.dataFile))
-    #expect(code { _ = try fixture.open() } == .corrupt)
+    let url = URL(fileURLWithPath: fixture.dataFile)
+    #expect(file.count > 2 << 20)
+    for bytes in [file.count - (3 << 19), 20_000] {
+      try file.prefix(bytes).write(to: url)
+      #expect(code { _ = try fixture.open() } == .corrupt)
+      #expect(code { _ = try KVStore.openReadOnly(path: fixture.path) } == .corrupt)
+    }
+    // A few pages short: whatever they were, it is an error and not the end of the process.
+    for pages in [1, 20, 200] {
+      try file.prefix(file.count - pages * 4096).write(to: url)
+      let failure = code {
+        let store = try fixture.open()
+        for name in ["book", "other"] { _ = try Self.readAll(store, name) }
+      }
+      #expect(failure == nil || failure == .corrupt)
+    }
     try Data(repeating: 7, count: 100_000).write(to: URL(fileURLWithPath: fixture.dataFile))
     #expect(code { _ = try fixture.open() } != nil)
   }

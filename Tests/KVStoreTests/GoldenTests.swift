@@ -10,15 +10,28 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
   struct Description: Decodable, Sendable {
     let name: String
     let kind: String
-    let H: Int
-    let Hq: Int
-    let D: Int
-    let S: Int
-    let L: Int
-    let r: Double
-    let T: Int
-    let score_v_ratio: Double
-    let input_dtype: String
+    let kvHeads: Int
+    let queryHeads: Int
+    let headDim: Int
+    let sinks: Int
+    let lag: Int
+    let ratio: Double
+    let tokens: Int
+    let valueWeight: Double
+    let inputType: String
+
+    enum CodingKeys: String, CodingKey {
+      case name, kind
+      case kvHeads = "H"
+      case queryHeads = "Hq"
+      case headDim = "D"
+      case sinks = "S"
+      case lag = "L"
+      case ratio = "r"
+      case tokens = "T"
+      case valueWeight = "score_v_ratio"
+      case inputType = "input_dtype"
+    }
   }
 
   let description: Description
@@ -28,7 +41,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
   var isLRSA: Bool { description.kind == "lrsa" }
 
   var elementType: ElementType {
-    switch description.input_dtype {
+    switch description.inputType {
     case "bfloat16": .bfloat16
     case "float16": .float16
     default: .float32
@@ -72,16 +85,16 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
     let fixture = StoreFixture()
     var store = try fixture.open()
     let c = try SessionConfiguration(
-      name: d.name, layers: 1, kvHeads: d.H, headDim: d.D, elementType: golden.elementType,
+      name: d.name, layers: 1, kvHeads: d.kvHeads, headDim: d.headDim, elementType: golden.elementType,
       retention: RetentionParameters(
-        policy: .lagkv, sinks: d.S, lag: d.L, ratio: d.r, valueWeight: d.score_v_ratio),
+        policy: .lagkv, sinks: d.sinks, lag: d.lag, ratio: d.ratio, valueWeight: d.valueWeight),
       codec: codec)
     _ = try store.create(c)
-    var out = [Float](repeating: .nan, count: d.T * d.Hq * d.D)
-    var lse = [Float](repeating: .nan, count: d.T * d.Hq)
-    for half in [0..<d.T / 2, d.T / 2..<d.T] {
+    var out = [Float](repeating: .nan, count: d.tokens * d.queryHeads * d.headDim)
+    var lse = [Float](repeating: .nan, count: d.tokens * d.queryHeads)
+    for half in [0..<d.tokens / 2, d.tokens / 2..<d.tokens] {
       let session = try store.open(d.name, expecting: .init())
-      let tail = try session.begin(capacity: d.T, owner: StagingAccount(cap: 1 << 30))
+      let tail = try session.begin(capacity: d.tokens, owner: StagingAccount(cap: 1 << 30))
       for tokens in pieces(half, cut) {
         try golden.view("k", tokens) { keys in
           try golden.view("v", tokens) { values in
@@ -92,9 +105,9 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
                   try tail.step(
                     layer: 0, queries: queries, keys: keys, values: values,
                     out: MutableTensorView.headMajor(
-                      o.baseAddress!, tokens: d.T, heads: d.Hq, headDim: d.D
+                      o.baseAddress!, tokens: d.tokens, heads: d.queryHeads, headDim: d.headDim
                     ).slice(tokens: tokens),
-                    logSumExp: LogSumExpView.headMajor(l.baseAddress!, tokens: d.T, heads: d.Hq)
+                    logSumExp: LogSumExpView.headMajor(l.baseAddress!, tokens: d.tokens, heads: d.queryHeads)
                       .slice(tokens: tokens))
                 }
               }
@@ -107,19 +120,21 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
       store = try fixture.open()
     }
     let session = try store.open(d.name, expecting: .init())
-    let rows = try session.fetch(layer: 0, firstRow: 0, rows: d.T, maxBytes: 1 << 30, positionsOnly: true)
+    let rows = try session.fetch(
+      layer: 0, firstRow: 0, rows: d.tokens, maxBytes: 1 << 30, positionsOnly: true)
     #expect(rows.positions.map(Int.init) == (try golden.tensors.integers("retained")))
     if !golden.isLRSA {
       try golden.view("q") { queries in
-        out = [Float](repeating: .nan, count: queries.tokens * d.Hq * d.D)
-        lse = [Float](repeating: .nan, count: queries.tokens * d.Hq)
+        out = [Float](repeating: .nan, count: queries.tokens * d.queryHeads * d.headDim)
+        lse = [Float](repeating: .nan, count: queries.tokens * d.queryHeads)
         try out.withUnsafeMutableBytes { o in
           try lse.withUnsafeMutableBytes { l in
             let tokens = try session.attend(
               layer: 0, queries: queries,
-              out: .headMajor(o.baseAddress!, tokens: queries.tokens, heads: d.Hq, headDim: d.D),
-              logSumExp: .headMajor(l.baseAddress!, tokens: queries.tokens, heads: d.Hq))
-            #expect(tokens == d.T)
+              out: .headMajor(
+                o.baseAddress!, tokens: queries.tokens, heads: d.queryHeads, headDim: d.headDim),
+              logSumExp: .headMajor(l.baseAddress!, tokens: queries.tokens, heads: d.queryHeads))
+            #expect(tokens == d.tokens)
           }
         }
       }

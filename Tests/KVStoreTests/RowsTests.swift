@@ -22,9 +22,47 @@ import Testing
   func cutsDoNotMatter(size: Int, codec: Codec) throws {
     let fixture = StoreFixture()
     let store = try fixture.open()
-    let session = try store.create(configuration(document: Self.document, codec: codec))
+    let session = try store.create(configuration(document: Self.document, exempt: [1], codec: codec))
     try session.ingest(Self.document, pieces(0..<203, size), commitEvery: 3)
     #expect(try session.holds(Self.document, tokens: 203))
+  }
+
+  @Test(arguments: PolicyKind.allCases, [0, 0.01, 0.5, 1])
+  func codecsHoldTheSame(policy: PolicyKind, ratio: Double) throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    for codec in Codec.allCases {
+      let session = try store.create(
+        configuration(
+          codec.name, document: Self.document, type: .float16, policy: policy, ratio: ratio, codec: codec))
+      try session.ingest(Self.document, pieces(0..<150, 31))
+      #expect(try session.holds(Self.document, tokens: 150))
+    }
+    let layers = try Codec.allCases.map { try store.open($0.name, expecting: .init()).everything(0) }
+    #expect(layers[0] == layers[1])
+    #expect(try store.verify(nil).damage.isEmpty)
+  }
+
+  /// Frames of more than one slab, and of so few bytes that hundreds start in one.
+  @Test(arguments: [(heads: 4, dim: 128, lag: 256), (heads: 1, dim: 1, lag: 2)])
+  func framesOfAllSizes(shape: (heads: Int, dim: Int, lag: Int)) throws {
+    let document = Document(kvHeads: shape.heads, headDim: shape.dim, queryHeads: shape.heads)
+    let tokens = shape.lag * (shape.dim == 1 ? 700 : 6)
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(
+      configuration(layers: 1, document: document, lag: shape.lag, ratio: 0.9, archive: true, codec: .zstd))
+    try session.ingest(document, pieces(0..<tokens, 2 * shape.lag + 1), commitEvery: 2)
+    #expect(try session.holds(document, tokens: tokens))
+    #expect(try store.verify(nil).damage.isEmpty)
+    let p = session.configuration.retention.geometry(layer: 0).scoredPartitions(tokens)
+    let expected = ExpectedLayer(document, session.configuration, layer: 0, tokens: tokens)
+    for partition in [0, p / 3, p - 1] {
+      let bytes =
+        (4 + partition * shape.lag) * shape.dim * 4..<(4 + (partition + 1) * shape.lag) * shape.dim * 4
+      #expect(
+        try session.archived(layer: 0, partition: partition).values == expected.values.flatMap { $0[bytes] })
+    }
   }
 
   @Test(arguments: [0, 1, 3, 4, 5, 19, 20, 21, 35, 36, 37, 51, 52, 53, 100])

@@ -30,6 +30,19 @@ final class StoreFixture {
   }
 }
 
+enum Waiting {
+  struct TimedOut: Error {}
+
+  /// Waits, at most 20 seconds, until `condition` holds.
+  static func until(_ condition: () throws -> Bool) throws {
+    let deadline = Date().addingTimeInterval(20)
+    while try !condition() {
+      guard Date() < deadline else { throw TimedOut() }
+      usleep(1000)
+    }
+  }
+}
+
 /// SplitMix64.
 struct Generator: RandomNumberGenerator {
   var state: UInt64

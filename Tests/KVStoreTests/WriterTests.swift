@@ -1,0 +1,82 @@
+import Foundation
+import KVStore
+import Testing
+
+/// The writer thread: groups, a bad one among them, readers that lag.
+@Suite struct WriterTests {
+  static let document = Document(kvHeads: 2, headDim: 16, queryHeads: 2)
+
+  /// Eight commits and a change that fails, queued behind a busy writer: one transaction is tried with all, then each alone.
+  @Test(arguments: [false, true]) func oneBadOfAGroupFailsAlone(bad: Bool) throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let document = Self.document
+    let names = (0..<8).map { "book \($0)" }
+    for name in names { _ = try store.create(configuration(name, document: document)) }
+    let before = store.statistics.commitGroups
+    let queue = DispatchQueue(label: "commits", attributes: .concurrent)
+    let done = DispatchGroup()
+    try store.withWriterHeld {
+      for name in names {
+        queue.async(group: done) {
+          let failure = code { try store.open(name, expecting: .init()).ingest(document, [0..<50]) }
+          #expect(failure == nil)
+        }
+      }
+      if bad {
+        queue.async(group: done) {
+          #expect(
+            code { _ = try store.create(configuration("book 3", document: document)) } == .alreadyExists)
+        }
+      }
+      try Waiting.until { store.queuedWrites == (bad ? 9 : 8) }
+    }
+    done.wait()
+    for name in names { #expect(try store.open(name, expecting: .init()).holds(document, tokens: 50)) }
+    // The held job's group, and one group or each alone.
+    #expect(store.statistics.commitGroups - before == (bad ? 9 : 2))
+    #expect(store.statistics.commits == 8)
+  }
+
+  /// A reader that stays on its snapshot makes commits wait, but not for ever, and the file grows by what it pins alone.
+  @Test func aLaggingReaderIsWaitedForButNotForEver() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(configuration(document: Self.document, lag: 64))
+    try session.ingest(Self.document, [0..<100])
+    let before = store.statistics.fileBytes
+    let start = Date()
+    try store.withSnapshotHeld {
+      try session.ingest(Self.document, pieces(100..<168, 1))
+    }
+    #expect(Date().timeIntervalSince(start) < 10)
+    // Every commit rewrites a window slab and perhaps a kept one, of two layers.
+    #expect(store.statistics.fileBytes - before <= 70 * 4 * 69_632 + 70 * 20 * 4096)
+    let grown = store.statistics.fileBytes
+    try session.ingest(Self.document, pieces(168..<300, 1))
+    #expect(store.statistics.fileBytes == grown)
+    #expect(try session.holds(Self.document, tokens: 300))
+  }
+
+  /// A store that is dropped or closed with work queued finishes the work.
+  @Test func closingDrainsTheQueue() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let document = Self.document
+    for i in 0..<4 { _ = try store.create(configuration("book \(i)", document: document)) }
+    let done = DispatchGroup()
+    let queue = DispatchQueue(label: "commits", attributes: .concurrent)
+    try store.withWriterHeld {
+      for i in 0..<4 {
+        queue.async(group: done) {
+          #expect(code { try store.open("book \(i)", expecting: .init()).ingest(document, [0..<50]) } == nil)
+        }
+      }
+      try Waiting.until { store.queuedWrites == 4 }
+    }
+    try store.close()
+    done.wait()
+    let again = try fixture.open()
+    for i in 0..<4 { #expect(try again.open("book \(i)", expecting: .init()).holds(document, tokens: 50)) }
+  }
+}
