@@ -46,7 +46,12 @@ struct Lagoond: AsyncParsableCommand {
   @Option(help: "What commits survive of a power cut: process, ordered or full. (default: ordered)")
   var durability: Durability?
 
-  @Option(help: "trace, debug, info, notice, warning, error or critical. (default: notice)")
+  @Option(
+    help: "trace, debug, info, notice, warning, error or critical. (default: notice)",
+    transform: { name in
+      guard let level = Logger.Level(rawValue: name) else { throw ValidationError("there is no such level") }
+      return level
+    })
   var logLevel: Logger.Level?
 
   @Option(help: "Threads that compute attention. (default: one per core)")
@@ -87,32 +92,34 @@ struct Lagoond: AsyncParsableCommand {
     var logger = Logger(label: "lagoond") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel ?? .notice
     let pool = WorkerPool(threads: settings.threads ?? WorkerPool.coreCount)
-    let daemon = try start(settings, pool, logger)
-    if settings.stopAtEOF { daemon.stopAtEndOfInput() }
+    var configuration = DaemonConfiguration()
+    if let socket = settings.socket { configuration.socketPath = socket }
+    let store = try openStore(settings, configuration, pool)
+    let service = DaemonService(
+      serving: store, configuration: configuration, logger: logger, stopsAtEndOfInput: settings.stopAtEOF)
     let services = ServiceGroup(
       configuration: ServiceGroupConfiguration(
-        services: [
-          .init(service: DaemonService(daemon), successTerminationBehavior: .gracefullyShutdownGroup)
-        ],
+        services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     do {
       try await services.run()
-    } catch let error as StoreError {
-      throw Failure(EX_SOFTWARE, "closing the store: \(error)")
+    } catch let error as DaemonError {
+      throw Failure(exitCode(error), error.description)
+    } catch {
+      throw Failure(EX_SOFTWARE, "stopping: \(error)")
     }
     pool.close()
   }
 
-  private func start(_ settings: Settings, _ pool: WorkerPool, _ logger: Logger) throws -> Daemon {
-    var configuration = DaemonConfiguration()
-    if let socket = settings.socket { configuration.socketPath = socket }
+  private func openStore(
+    _ settings: Settings, _ configuration: DaemonConfiguration, _ pool: WorkerPool
+  ) throws -> KVStore {
     var options = StoreOptions(connections: configuration.limits.connections, pool: pool)
     if let quota = settings.quota { options.quotaBytes = quota.bytes }
     if let durability = settings.durability { options.durability = durability }
     let path = settings.store ?? Settings.defaultStore
-    let store: KVStore
     do throws(StoreError) {
-      store = try KVStore(path: path, options: options)
+      return try KVStore(path: path, options: options)
     } catch {
       switch error.code {
       case .locked: throw Failure(EX_TEMPFAIL, "the store \(path) is in use: \(error.message)")
@@ -120,11 +127,13 @@ struct Lagoond: AsyncParsableCommand {
       default: throw Failure(EX_CANTCREAT, "the store \(path) cannot be opened: \(error)")
       }
     }
-    do throws(DaemonError) {
-      return try Daemon(serving: store, configuration: configuration, logger: logger)
-    } catch {
-      try? store.close()
-      throw Failure(error.code == .socketInUse ? EX_UNAVAILABLE : EX_CANTCREAT, error.description)
+  }
+
+  private func exitCode(_ error: DaemonError) -> Int32 {
+    switch error.code {
+    case .socketInUse: EX_UNAVAILABLE
+    case .badSocketPath, .system: EX_CANTCREAT
+    case .stoppedTooSoon: EX_SOFTWARE
     }
   }
 }
@@ -141,4 +150,3 @@ struct Failure: Error {
 }
 
 extension Durability: ExpressibleByArgument {}
-extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -1,5 +1,6 @@
 import KVStore
 import LagoonProtocol
+import Logging
 
 /// Why a call failed, as the client will see it.
 struct CallError: Error, Sendable {
@@ -51,12 +52,19 @@ struct CallError: Error, Sendable {
     }
   }
 
-  /// Whose fault it is: true if an operator should look, false if the client asked for something that cannot be.
-  var isOurs: Bool {
+  /// How much an operator should care; what a client did wrong is the client's to read.
+  var logLevel: Logger.Level {
     switch code {
-    case .internal, .corrupt, .diskFull, .quotaExceeded, .overloaded: true
-    default: false
+    case .internal, .corrupt: .error
+    case .diskFull, .quotaExceeded, .overloaded: .warning
+    default: .debug
     }
+  }
+
+  /// The message as one line, whatever names a client made up.
+  var logLine: Logger.Message {
+    let safe = message.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) }
+    return "\(String(safe))"
   }
 
   var wire: WireFailure {

@@ -4,12 +4,10 @@ extension Connection {
   /// Runs one call.
   func answer(_ call: WireRequest.OneOf_Call, _ regions: TensorRegions) throws(CallError) -> Answer {
     if daemon.isStopping { throw CallError(.shuttingDown, "the daemon is shutting down") }
-    if case .hello(let hello) = call { return try self.hello(hello) }
-    guard clientName != nil else {
-      throw CallError(.invalidArgument, "\(call.name) before hello: a connection's first request is hello")
-    }
     switch call {
     case .hello(let call): return try hello(call)
+    case _ where !saidHello:
+      throw CallError(.invalidArgument, "\(call.name) before hello: a connection's first request is hello")
     case .createArena(let call): return try createArena(call)
     case .createSession(let call): return try createSession(call)
     case .openSession(let call): return try openSession(call)

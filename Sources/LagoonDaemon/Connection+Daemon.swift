@@ -6,7 +6,7 @@ import LagoonProtocol
 
 extension Connection {
   func hello(_ call: WireHello) throws(CallError) -> Answer {
-    guard clientName == nil else {
+    guard !saidHello else {
       throw CallError(.invalidArgument, "this connection has said hello before")
     }
     guard call.protocolVersion == UInt32(FrameHeader.version) else {
@@ -16,10 +16,9 @@ extension Connection {
       )
     }
     // The name goes to the log, where it must not pass for something else.
-    let name = String(
-      String.UnicodeScalarView(call.clientName.unicodeScalars.prefix(64).filter { $0.value >= 32 }))
-    clientName = name
-    logger[metadataKey: "client"] = "\(name)"
+    let name = call.clientName.unicodeScalars.prefix(64).filter { $0.properties.generalCategory != .control }
+    logger[metadataKey: "client"] = "\(String(String.UnicodeScalarView(name)))"
+    saidHello = true
     var reply = WireHelloReply()
     reply.protocolVersion = UInt32(FrameHeader.version)
     reply.daemonVersion = LagoonVersion.string

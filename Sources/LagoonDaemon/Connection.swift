@@ -12,8 +12,7 @@ final class Connection {
   var logger: Logger
   var handles: Handles
   var arena: Arena?
-  /// Set by hello.
-  var clientName: String?
+  var saidHello = false
   /// The peer's user, as the kernel knows it.
   private(set) var user: UInt32 = .max
   private let socket: FrameSocket
@@ -209,24 +208,22 @@ final class Connection {
   private func fail(_ requestID: UInt64, _ error: CallError) throws(Ending) {
     Counters.count(daemon.counters.failedRequests)
     logger.log(
-      level: error.isOurs ? .error : .debug, "\(error.message)",
+      level: error.logLevel, error.logLine,
       metadata: ["request": "\(requestID)", "code": "\(error.code)"])
     try send(Answer(.error(error.wire)), to: requestID)
   }
 
-  /// Tells the client why the connection ends, and reads what it was sending meanwhile for a moment, so that closing the
-  /// socket does not take the reply away.
+  /// Tells the client why the connection ends, and reads what it is sending for at most a second, so that closing the socket
+  /// does not take the reply away.
   private func hangUp(_ requestID: UInt64, _ error: CallError) {
     Counters.count(daemon.counters.failedRequests)
     guard (try? send(Answer(.error(error.wire)), to: requestID)) != nil else { return }
     shutdown(socket.number, Int32(SHUT_WR))
-    var left = daemon.configuration.limits.frames.tensorBytes
+    let end = ContinuousClock.now + .seconds(1)
     guard let scrap = try? messages.reserve(MappedBuffer.smallest) else { return }
-    while left > 0, (try? socket.waitReadable(timeout: 100)) == true,
+    while ContinuousClock.now < end, (try? socket.waitReadable(timeout: 100)) == true,
       let received = try? socket.receiveSome(into: scrap), received > 0
-    {
-      left -= received
-    }
+    {}
   }
 
   private static func encode(_ reply: WireReply) -> [UInt8] {

@@ -156,9 +156,11 @@ public final class Daemon: Sendable {
   private func serve(_ incoming: Incoming) {
     guard let socket = incoming.take() else { return }
     let connection = Connection(id: incoming.id, socket: socket, daemon: self)
-    connection.serve()
-    // Only now may the socket be closed, by `connection`'s end.
-    leave(incoming.id)
+    // The connection's end closes the socket, which must not happen while the roster still names it.
+    withExtendedLifetime(connection) {
+      connection.serve()
+      leave(incoming.id)
+    }
   }
 
   private func leave(_ id: UInt64) {

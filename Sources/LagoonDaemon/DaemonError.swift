@@ -9,6 +9,8 @@ public struct DaemonError: Error, Sendable, Hashable, CustomStringConvertible {
     case badSocketPath
     /// The system refuses, see the errno.
     case system
+    /// Something did not finish in time when the daemon stopped.
+    case stoppedTooSoon
   }
   public let code: Code
   public let description: String

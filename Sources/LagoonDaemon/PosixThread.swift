@@ -10,7 +10,7 @@ enum PosixThread {
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 1 << 20)
+    pthread_attr_setstacksize(&attributes, 2 << 20)
     let start = Unmanaged.passRetained(Start(name: name, body: body))
     var thread = pthread_t()
     let result = pthread_create(

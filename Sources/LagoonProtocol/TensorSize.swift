@@ -7,7 +7,7 @@ public enum TensorSize {
     let (rows, overflow) = UInt64(tokens).multipliedReportingOverflow(by: UInt64(heads))
     guard !overflow else { return nil }
     let (elements, more) = rows.multipliedReportingOverflow(by: UInt64(headDim))
-    // Eight bytes for each must fit, so that no size computed from this one overflows either.
+    // Sixteen bytes for each must fit, so that no size computed from this one overflows either.
     guard !more, elements <= UInt64(Int.max / 16) else { return nil }
     return Int(elements)
   }

@@ -151,6 +151,35 @@ import Testing
     }
   }
 
+  /// A client that takes no reply keeps its request from finishing; stopping waits for it only so long.
+  @Test func stoppingCutsOffWhoeverDoesNotFinish() throws {
+    var timeouts = LocalDaemon.defaultTimeouts
+    timeouts.stop = 100
+    let daemon = try LocalDaemon(timeouts: timeouts)
+    let session = try daemon.connect().createSession(text.parameters(name: "s"))
+    try text.expectRightAnswers(session, tokens: 300)
+    let client = try daemon.connectRaw()
+    try client.hello()
+    var open = WireOpenSession()
+    open.name = "s"
+    var fetch = WireFetch()
+    fetch.handle = try client.call(.openSession(open)).reply.session.handle
+    fetch.rows = 300
+    // Each reply has 300 rows of 2 heads: more than the socket takes of 100 of them.
+    for request in 0..<100 { try client.send(.fetch(fetch), requestID: UInt64(request)) }
+    let watcher = try daemon.connect()
+    var before = try watcher.stats().requests
+    try eventually {
+      usleep(50_000)
+      defer { before = (try? watcher.stats().requests) ?? 0 }
+      return try watcher.stats().requests == before + 1
+    }
+    let start = Date()
+    #expect(!daemon.daemon.stop())
+    #expect(Date().timeIntervalSince(start) < 2)
+    try daemon.daemon.store.close()
+  }
+
   @Test func stoppingFinishesWhatIsUnderWay() throws {
     let connection = try daemon.connect()
     let session = try connection.createSession(text.parameters(name: "s"))

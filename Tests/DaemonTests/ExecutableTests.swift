@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import LagoonClient
 import LagoonProtocol
+import SwiftProtobuf
 import Testing
 
 /// `lagoond` itself, from its command line to its end.
@@ -161,6 +162,33 @@ import Testing
       #expect(log.contains(word), "\(log)")
     }
     #expect(try run(["--config", folder("missing.json")]).status == EX_CONFIG)
+  }
+
+  /// The socket's mode keeps other users out; where somebody opens it up, the daemon still looks who comes.
+  @Test(
+    .enabled(
+      if: geteuid() == 0
+        && ["/usr/bin/setpriv", "/usr/bin/perl"].allSatisfy {
+          FileManager.default.isExecutableFile(atPath: $0)
+        },
+      "needs root, to become somebody else"))
+  func otherUsersAreTurnedAway() throws {
+    let daemon = try DaemonProcess.serving(folder)
+    #expect(chmod(folder.path, 0o755) == 0 && chmod(folder("socket"), 0o666) == 0)
+    let other = Process()
+    let output = Pipe()
+    other.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
+    other.arguments = [
+      "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/perl", "-MIO::Socket::UNIX", "-e",
+      "my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die $!; local $/; print <$s>;", folder("socket"),
+    ]
+    other.standardOutput = output
+    try other.run()
+    let bytes = [UInt8](try #require(try output.fileHandleForReading.readToEnd()))
+    other.waitUntilExit()
+    try #require(bytes.count > 32)
+    #expect(try WireReply(serializedBytes: Array(bytes[32...])).error.code == .notPermitted)
+    #expect(try daemon.connect().listSessions().isEmpty)
   }
 
   @Test func socketAndFolderAreOursAlone() throws {

@@ -16,7 +16,7 @@ import Testing
             #expect(elements == nil)
           }
           // Whatever is let through has a size in bytes.
-          if let elements { #expect(!elements.multipliedReportingOverflow(by: 8).overflow) }
+          if let elements { #expect(!elements.multipliedReportingOverflow(by: 16).overflow) }
         }
       }
     }
