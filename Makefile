@@ -5,6 +5,8 @@ LENGTH ?= 32768
 # Tests run on the release build, so that demo, tests and benchmarks share one build and the kernels run at speed.
 BUILD = $(SWIFT) build -c release
 BIN = .build/release
+# oneDNN's OpenMP threads would spin between products, beside the daemons that the tests start on the same cores.
+export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test test-long bench format lint install

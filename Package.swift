@@ -72,6 +72,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     room("Safetensors", []),
+    room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
@@ -96,14 +97,13 @@ let package = Package(
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
-        "LagoonClient", "Safetensors", "SparseAttention", "LagKV", "Kernels", "ToolSupport", "CLMDB",
-        "CPosix",
+        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "ToolSupport", "CLMDB",
       ]),
 
     tests("KernelsTests", ["Kernels"]),
-    tests("LagKVTests", ["LagKV", "Kernels", "Safetensors"]),
-    tests("SparseAttentionTests", ["SparseAttention", "LagKV", "Kernels"]),
-    tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels"]),
+    tests("LagKVTests", ["LagKV", "Kernels", "GoldenCases"]),
+    tests("SparseAttentionTests", ["SparseAttention", "LagKV", "Kernels", "GoldenCases"]),
+    tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases"]),
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("SafetensorsTests", ["Safetensors"]),

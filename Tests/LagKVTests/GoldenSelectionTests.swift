@@ -1,27 +1,27 @@
+import GoldenCases
 import Kernels
 import LagKV
 import Testing
 
 @Suite struct GoldenSelectionTests {
   @Test func theCasesAreThere() {
-    #expect(Golden.all.count == 19)
-    #expect(Set(Golden.all.map(\.elementType)) == Set(ElementType.allCases))
+    #expect(GoldenCase.fixtures.count == 19)
+    #expect(Set(GoldenCase.fixtures.map(\.elementType)) == Set(ElementType.allCases))
   }
 
   /// Positions and counts, whatever the blocks that the rows come in.
-  @Test(arguments: Golden.all, [Int.max, 5])
-  func positionsAreTheReferences(golden: Golden, blockRows: Int) throws {
-    let tensors = try golden.load()
-    let parameters = try golden.parameters
+  @Test(arguments: GoldenCase.fixtures, [Int.max, 5])
+  func positionsAreTheReferences(golden: GoldenCase, blockRows: Int) throws {
+    let parameters = try golden.retention
     let geometry = parameters.geometry(layer: 0)
     #expect(geometry.kept == golden.keep)
     #expect(geometry.scoredPartitions(golden.tokens) == golden.partitions)
     #expect(geometry.totalRows(golden.tokens) == golden.keptTokens)
 
     let policy = parameters.makePolicy()
-    let expectedScores = tensors.floats("scores")
-    let keys = tensors.bytes("k")
-    let values = tensors.bytes("v")
+    let expectedScores = try golden.floats("scores")
+    let keys = try golden.rows("k", 0..<golden.tokens, headMajor: true)
+    let values = try golden.rows("v", 0..<golden.tokens, headMajor: true)
     var selected: [Int] = []
     var retained: [Int] = []
     try keys.withUnsafeBytes { keys in
@@ -70,7 +70,7 @@ import Testing
         }
       }
     }
-    #expect(selected == tensors.ints("selected"))
-    #expect(retained == tensors.ints("retained"))
+    #expect(selected == (try golden.integers("selected")))
+    #expect(retained == (try golden.integers("retained")))
   }
 }

@@ -1,3 +1,4 @@
+import GoldenCases
 import LagKV
 import SparseAttention
 import Testing
@@ -32,59 +33,45 @@ import Testing
     }
   }
 
-  private func tensor(_ tensors: GoldenTensors, _ name: String, heads: Int, golden: Golden) -> Tensor {
-    let bytes = tensors.bytes(name)
-    let count = bytes.count / golden.elementType.byteCount
-    let floats = bytes.withUnsafeBytes { raw in
-      (0..<count).map { i -> Float in
-        switch golden.elementType {
-        case .float32: raw.loadUnaligned(fromByteOffset: 4 * i, as: Float.self)
-        case .bfloat16:
-          Float(bitPattern: UInt32(raw.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)) << 16)
-        case .float16: Float(raw.loadUnaligned(fromByteOffset: 2 * i, as: Float16.self))
-        }
-      }
-    }
+  private func tensor(_ name: String, _ golden: GoldenCase) throws -> Tensor {
+    let shape = try golden.tensors.tensor(name).shape
     return Tensor(
-      floats, heads: heads, tokens: count / (heads * golden.headDim), headDim: golden.headDim,
-      type: golden.elementType)
+      try golden.floats(name), heads: shape[0], tokens: shape[1], headDim: shape[2], type: golden.elementType)
   }
 
-  @Test(arguments: Golden.all.filter { $0.kind == "attention" })
-  func overTheKeptRowsAndOverAll(golden: Golden) throws {
-    let tensors = try golden.load()
+  @Test(arguments: GoldenCase.fixtures.filter { $0.kind == .attention })
+  func overTheKeptRowsAndOverAll(golden: GoldenCase) throws {
     let shape = try AttentionShape(
       queryHeads: golden.queryHeads, kvHeads: golden.kvHeads, headDim: golden.headDim)
-    let q = tensor(tensors, "q", heads: golden.queryHeads, golden: golden)
-    let k = tensor(tensors, "k", heads: golden.kvHeads, golden: golden)
-    let v = tensor(tensors, "v", heads: golden.kvHeads, golden: golden)
-    func expected(_ suffix: String) -> Attended {
+    let q = try tensor("q", golden)
+    let k = try tensor("k", golden)
+    let v = try tensor("v", golden)
+    func expected(_ suffix: String) throws -> Attended {
       Attended(
-        out: tokenMajor(tensors.floats("out" + suffix), heads: golden.queryHeads, tokens: q.tokens),
-        lse: tokenMajor(tensors.floats("lse" + suffix), heads: golden.queryHeads, tokens: q.tokens))
+        out: tokenMajor(try golden.floats("out" + suffix), heads: golden.queryHeads, tokens: q.tokens),
+        lse: tokenMajor(try golden.floats("lse" + suffix), heads: golden.queryHeads, tokens: q.tokens))
     }
     let full = attend(shape, q.view, [[block(k, v, rows: 0..<golden.tokens)]])
-    #expect(full.difference(from: expected("_full")) <= Self.tolerance)
+    #expect(full.difference(from: try expected("_full")) <= Self.tolerance)
 
-    let retained = perHead(tensors.ints("retained"), heads: golden.kvHeads)
+    let retained = perHead(try golden.integers("retained"), heads: golden.kvHeads)
     let keptKeys = gathered(k, retained)
     let keptValues = gathered(v, retained)
     let kept = attend(shape, q.view, [[block(keptKeys, keptValues, rows: 0..<golden.keptTokens)]])
-    #expect(kept.difference(from: expected("")) <= Self.tolerance)
+    #expect(kept.difference(from: try expected("")) <= Self.tolerance)
   }
 
   /// LRSA over a whole document: the query at `t` of partition `c` sees the sinks, partitions `c - 1` and `c`
   /// causally, and the kept rows of the partitions before. Cut as `step` cuts, and at other places.
-  @Test(arguments: Golden.all.filter { $0.kind == "lrsa" }, [1, 3, 7, 1000])
-  func stepsGiveTheMaskedPass(golden: Golden, cut: Int) throws {
-    let tensors = try golden.load()
+  @Test(arguments: GoldenCase.fixtures.filter { $0.kind == .lrsa }, [1, 3, 7, 1000])
+  func stepsGiveTheMaskedPass(golden: GoldenCase, cut: Int) throws {
     let shape = try AttentionShape(
       queryHeads: golden.queryHeads, kvHeads: golden.kvHeads, headDim: golden.headDim)
-    let geometry = try golden.parameters.geometry(layer: 0)
-    let q = tensor(tensors, "q", heads: golden.queryHeads, golden: golden)
-    let k = tensor(tensors, "k", heads: golden.kvHeads, golden: golden)
-    let v = tensor(tensors, "v", heads: golden.kvHeads, golden: golden)
-    let selected = perHead(tensors.ints("selected"), heads: golden.kvHeads)
+    let geometry = try golden.retention.geometry(layer: 0)
+    let q = try tensor("q", golden)
+    let k = try tensor("k", golden)
+    let v = try tensor("v", golden)
+    let selected = perHead(try golden.integers("selected"), heads: golden.kvHeads)
     let keptKeys = gathered(k, selected)
     let keptValues = gathered(v, selected)
 
@@ -109,12 +96,12 @@ import Testing
       }
     }
     let expected = Attended(
-      out: tokenMajor(tensors.floats("out"), heads: golden.queryHeads, tokens: golden.tokens),
-      lse: tokenMajor(tensors.floats("lse"), heads: golden.queryHeads, tokens: golden.tokens))
+      out: tokenMajor(try golden.floats("out"), heads: golden.queryHeads, tokens: golden.tokens),
+      lse: tokenMajor(try golden.floats("lse"), heads: golden.queryHeads, tokens: golden.tokens))
     #expect(got.difference(from: expected) <= Self.tolerance)
 
     // The golden's mask, key by key, is what the blocks above say.
-    let mask = tensors.bytes("mask")
+    let mask = try golden.tensors.tensor("mask").bytes
     for head in 0..<golden.kvHeads {
       for t in 0..<golden.tokens {
         let own = geometry.partition(ofPosition: t) ?? 0

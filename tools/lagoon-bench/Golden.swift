@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GoldenCases
 import ToolSupport
 
 struct Golden: ParsableCommand {
@@ -24,7 +25,7 @@ struct Golden: ParsableCommand {
   @OptionGroup var output: JSONOption
 
   func run() throws {
-    let cases = try GoldenCase.all(in: folder).filter { only.map($0.parameters.name.contains) ?? true }
+    let cases = try GoldenCase.all(in: folder).filter { only.map($0.name.contains) ?? true }
     guard !cases.isEmpty else { throw ToolError("no case in \(folder) is called *\(only ?? "")*") }
     let daemon = try PrivateDaemon()
     defer { daemon.stop() }
@@ -34,7 +35,7 @@ struct Golden: ParsableCommand {
       for variant in GoldenVariant.all {
         errors.merge(try GoldenRun(golden: golden, variant: variant, daemon: daemon).run())
       }
-      rows.append(Row(golden.parameters.name, errors))
+      rows.append(Row(golden.name, errors))
       if !output.json { print(rows[rows.count - 1].line) }
     }
     let failed = rows.filter { !$0.misses.isEmpty }.count

@@ -1,3 +1,4 @@
+import GoldenCases
 import LagKV
 import LagoonClient
 import ToolSupport
@@ -56,11 +57,10 @@ struct GoldenRun {
   let golden: GoldenCase
   let variant: GoldenVariant
   let daemon: PrivateDaemon
-  private var parameters: GoldenCase.Parameters { golden.parameters }
 
   func run() throws -> GoldenErrors {
     var errors = GoldenErrors()
-    switch parameters.kind {
+    switch golden.kind {
     case .attention:
       errors.merge(try compareAttention(policy: .lagkv, out: "out", logSumExp: "lse"))
       errors.merge(try compareAttention(policy: .full, out: "out_full", logSumExp: "lse_full"))
@@ -79,21 +79,21 @@ struct GoldenRun {
 
   private func sessionParameters(_ policy: PolicyKind) -> SessionParameters {
     var session = SessionParameters(
-      name: "golden", layers: 1, kvHeads: parameters.kvHeads, headDim: parameters.headDim,
+      name: "golden", layers: 1, kvHeads: golden.kvHeads, headDim: golden.headDim,
       elementType: golden.elementType)
     session.policy = policy
-    session.sinks = parameters.sinks
-    session.lag = parameters.lag
-    session.ratio = parameters.ratio
-    session.valueWeight = parameters.valueWeight
+    session.sinks = golden.sinks
+    session.lag = golden.lag
+    session.ratio = golden.ratio
+    session.valueWeight = golden.valueWeight
     return session
   }
 
   private func tensor(_ name: String, _ tokens: Range<Int>) throws -> HostTensor {
-    let bytes = try golden.slice(name, tokens: tokens, headMajor: !variant.arena)
+    let bytes = try golden.rows(name, tokens, headMajor: !variant.arena)
     return HostTensor(
       bytes: bytes, elementType: golden.elementType, tokens: tokens.count,
-      heads: name == "q" ? parameters.queryHeads : parameters.kvHeads, headDim: parameters.headDim,
+      heads: name == "q" ? golden.queryHeads : golden.kvHeads, headDim: golden.headDim,
       layout: variant.arena ? .tokenMajor : .headMajor)
   }
 
@@ -106,8 +106,8 @@ struct GoldenRun {
     var errors = GoldenErrors()
     var connection = try connect()
     var session = try connection.createSession(sessionParameters(policy))
-    try session.begin(capacity: max(parameters.tokens, 1))
-    let chunks = variant.chunks(tokens: parameters.tokens, lag: parameters.lag)
+    try session.begin(capacity: max(golden.tokens, 1))
+    let chunks = variant.chunks(tokens: golden.tokens, lag: golden.lag)
     var committed = 0
     var killed = false
     var index = 0
@@ -118,7 +118,7 @@ struct GoldenRun {
       let end = chunks[index - 1].upperBound
       try session.commit(tokenIDs: (committed..<end).map(UInt32.init), keepWriting: true)
       committed = end
-      guard variant.kill, !killed, committed * 2 >= parameters.tokens else { continue }
+      guard variant.kill, !killed, committed * 2 >= golden.tokens else { continue }
       killed = true
       if index < chunks.count { try feed(session, chunks[index]) }  // staged and never committed
       daemon.kill()
@@ -129,7 +129,7 @@ struct GoldenRun {
         errors.misses.append(
           "after kill -9 the session holds \(session.info.tokens) tokens, not \(committed)")
       }
-      try session.begin(capacity: max(parameters.tokens, 1))
+      try session.begin(capacity: max(golden.tokens, 1))
     }
     try session.abort()
     try comparePositions(session, policy: policy, &errors)
@@ -141,7 +141,7 @@ struct GoldenRun {
   private func comparePositions(
     _ session: RemoteSession, policy: PolicyKind, _ errors: inout GoldenErrors
   ) throws {
-    let everything = Array(repeating: (0..<parameters.tokens).map(UInt32.init), count: parameters.kvHeads)
+    let everything = Array(repeating: (0..<golden.tokens).map(UInt32.init), count: golden.kvHeads)
     let expected = policy == .full ? everything : try golden.retained()
     let kept = try session.fetch(layer: 0, positionsOnly: true)
     for (head, want) in expected.enumerated() where want != Array(kept.positions(head: head)) {
@@ -155,7 +155,7 @@ struct GoldenRun {
     try stream(policy: policy) { session, chunk in
       try session.append(layer: 0, keys: try tensor("k", chunk), values: try tensor("v", chunk))
     } then: { session, errors in
-      let queries = try golden.queryCount()
+      let queries = try golden.queries
       let attention = try session.attend(layer: 0, queries: try tensor("q", 0..<queries))
       compare(attention, 0..<queries, of: queries, out: out, logSumExp: logSumExp, &errors)
     }
@@ -169,7 +169,7 @@ struct GoldenRun {
         values: try tensor("v", chunk))
     } then: { _, errors in
       for (chunk, attention) in steps {
-        compare(attention, chunk, of: parameters.tokens, out: "out", logSumExp: "lse", &errors)
+        compare(attention, chunk, of: golden.tokens, out: "out", logSumExp: "lse", &errors)
       }
     }
   }
@@ -179,20 +179,20 @@ struct GoldenRun {
     _ attention: Attention, _ tokens: Range<Int>, of count: Int, out: String, logSumExp: String,
     _ errors: inout GoldenErrors
   ) {
-    guard let outs = try? golden.file.floats(out), let sums = try? golden.file.floats(logSumExp) else {
+    guard let outs = try? golden.floats(out), let sums = try? golden.floats(logSumExp) else {
       errors.misses.append("the case has no \(out) or \(logSumExp)")
       return
     }
     var (worstOut, worstSum) = (0.0, 0.0)
-    for head in 0..<parameters.queryHeads {
+    for head in 0..<golden.queryHeads {
       for (row, token) in tokens.enumerated() {
         let answer =
-          variant.arena ? row * parameters.queryHeads + head : head * tokens.count + row
+          variant.arena ? row * golden.queryHeads + head : head * tokens.count + row
         let reference = head * count + token
         worstSum = max(worstSum, distance(attention.logSumExp[answer], sums[reference]))
-        for channel in 0..<parameters.headDim {
-          let have = attention.out[answer * parameters.headDim + channel]
-          worstOut = max(worstOut, distance(have, outs[reference * parameters.headDim + channel]))
+        for channel in 0..<golden.headDim {
+          let have = attention.out[answer * golden.headDim + channel]
+          worstOut = max(worstOut, distance(have, outs[reference * golden.headDim + channel]))
         }
       }
     }

@@ -1,1 +1,0 @@
-../LagKVTests/Golden.swift
