@@ -70,6 +70,7 @@ struct Lagoond: AsyncParsableCommand {
   }
 
   func run() async throws {
+    ProcessMemory.settle()
     do {
       try await serve()
     } catch let failure as Failure {

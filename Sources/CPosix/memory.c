@@ -5,6 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -52,6 +56,12 @@ int64_t lagoon_file_size(int descriptor) {
 int lagoon_is_sealed_against_shrinking(int descriptor) {
   const int seals = fcntl(descriptor, F_GET_SEALS);
   return seals < 0 ? -errno : (seals & F_SEAL_SHRINK) != 0;
+}
+
+void lagoon_keep_freed_memory(size_t bytes) {
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, bytes > INT_MAX ? INT_MAX : (int)bytes);
+#endif
 }
 
 void lagoon_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -9,7 +9,8 @@ final class WriteJob: @unchecked Sendable {
   /// Deletes may use the reserve.
   let usesReserve: Bool
   /// Runs inside the transaction; again, should another job of its group fail. Must change nothing but the store.
-  let body: (borrowing WriteTransaction) throws(StoreError) -> Void
+  /// nil once the job is done.
+  private(set) var body: ((borrowing WriteTransaction) throws(StoreError) -> Void)?
   fileprivate let outcome = Monitor<Outcome>(.pending)
 
   fileprivate enum Outcome: Sendable {
@@ -26,7 +27,12 @@ final class WriteJob: @unchecked Sendable {
     self.body = body
   }
 
-  fileprivate func finish(_ outcome: Outcome) { self.outcome.withLock(notify: true) { $0 = outcome } }
+  /// Wakes the thread that waits. What `body` captured is let go before: the slabs of this commit are in the pool when the
+  /// next one is staged, so a stream of commits needs no second set of them.
+  fileprivate func finish(_ outcome: Outcome) {
+    body = nil
+    self.outcome.withLock(notify: true) { $0 = outcome }
+  }
 }
 
 /// The thread that writes: it takes what is queued, applies all of it in one transaction, commits, wakes those who wait; and
@@ -174,7 +180,7 @@ extension Writer {
   private func apply(_ jobs: [WriteJob], _ written: borrowing WrittenBytes) {
     do throws(StoreError) {
       try transact(written) { transaction throws(StoreError) in
-        for job in jobs { try job.body(transaction) }
+        for job in jobs { try job.body?(transaction) }
       }
       counters.withLock { $0.groups += 1 }
       for job in jobs { job.finish(.done) }

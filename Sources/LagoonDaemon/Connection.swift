@@ -36,6 +36,9 @@ final class Connection {
       try admitPeer()
       while true { try serveFrame() }
     } catch {
+      // First of all, so that a session is free again when its client sees the end of the stream.
+      handles.closeAll()
+      arena = nil
       switch error {
       case .left: logger.info("the client left", metadata: ["requests": "\(served)"])
       case .broken(let requestID, let code, let message):
@@ -44,8 +47,6 @@ final class Connection {
       case .unreachable(let message): logger.info("the connection is lost: \(message)")
       }
     }
-    handles.closeAll()
-    arena = nil
   }
 
   /// Why a connection ends.

@@ -17,7 +17,8 @@ public struct DaemonService: Service {
 
   /// - Parameter stopsAtEndOfInput: stop when standard input ends.
   public init(
-    serving store: KVStore, configuration: DaemonConfiguration, logger: Logger, stopsAtEndOfInput: Bool = false
+    serving store: KVStore, configuration: DaemonConfiguration, logger: Logger,
+    stopsAtEndOfInput: Bool = false
   ) {
     self.store = store
     self.configuration = configuration
