@@ -2,7 +2,14 @@ import Foundation
 import Inspection
 import LagKV
 import LagoonClient
+import Synchronization
 import Testing
+
+/// A writer in the background of a test.
+private final class WriterState: Sendable {
+  let isDone = Mutex(false)
+  let commits = Mutex(0)
+}
 
 /// `lagoon` itself, against a daemon and against its store when it has stopped.
 @Suite struct LagoonTests {
@@ -129,6 +136,41 @@ import Testing
     #expect(json.status == 1)
     #expect(try decode(VerificationView.self, json).damage.map(\.code) == ["corrupt"])
     #expect(try sample.lagoonStopped("verify", "kept").status == 0)
+  }
+
+  @Test func aSessionThatIsBeingWrittenCanBeDrawn() throws {
+    let sample = try SampleStore()
+    let socket = sample.daemon.socketPath
+    let state = WriterState()
+    let finished = DispatchSemaphore(value: 0)
+    DispatchQueue.global().async {
+      defer { finished.signal() }
+      do {
+        let session = try LagoonConnection(socketPath: socket).openSession("new")
+        let zeros = [Float](repeating: 0, count: SampleStore.kvHeads * SampleStore.headDim)
+        let row = HostTensor(
+          floats: zeros, tokens: 1, heads: SampleStore.kvHeads, headDim: SampleStore.headDim)
+        try session.begin(capacity: 1)
+        while !state.isDone.withLock({ $0 }) {
+          for layer in 0..<SampleStore.layers { try session.append(layer: layer, keys: row, values: row) }
+          try session.commit(tokenIDs: [0], keepWriting: true)
+          state.commits.withLock { $0 += 1 }
+        }
+      } catch {
+        Issue.record(error)
+      }
+    }
+    defer {
+      state.isDone.withLock { $0 = true }
+      finished.wait()
+    }
+    let deadline = ContinuousClock.now + .seconds(30)
+    while state.commits.withLock({ $0 }) == 0, ContinuousClock.now < deadline { usleep(1000) }
+    for _ in 0..<5 {
+      let drawn = try sample.lagoon("heatmap", "new", "--layer", "all", "-o", sample.folder + "/x.png")
+      #expect(drawn.status == 0, "\(drawn.errors)")
+    }
+    #expect(state.commits.withLock { $0 } > 5)
   }
 
   @Test func errorsSayWhatToDo() throws {

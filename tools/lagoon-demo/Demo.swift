@@ -53,39 +53,25 @@ struct Demo {
     let first = document.numbers[0]
     try narrator.say("given \"\(first.question)\" the model should answer \"\(first.answer)\"")
     let reader = try Reader(model: model, socketPath: daemon.socketPath)
-    for index in rows.indices {
-      rows[index].recalled = try document.numbers.map { number in
-        let answer = try reader.continuation(
-          of: rows[index].plan.name, prompt: Array(number.question.utf8), count: number.answer.utf8.count)
-        return answer == Array(number.answer.utf8)
-      }
-    }
+    for index in rows.indices { try rows[index].recall(document.numbers, reader) }
 
     try narrator.announce(
       "Measure how well each session predicts the \(Units.count(following.count)) bytes that follow in the book"
     )
-    for index in rows.indices {
-      rows[index].bitsPerByte = try reader.bitsPerByte(of: following, after: rows[index].plan.name)
-    }
-    for index in rows.indices {
-      let details = try reader.connection.describe(rows[index].plan.name)
-      rows[index].tokens = details.info.tokens
-      rows[index].kept = details.layers.map { $0.keptRows + $0.windowRows }.max() ?? 0
-      rows[index].storedBytes = details.info.storedBytes
-    }
+    for index in rows.indices { try rows[index].measure(following, reader) }
     try narrator.say("\n" + ResultRow.table(rows))
-    try narrator.say("recalled, in the order of the document:\n" + ResultRow.recallLines(rows))
+    try narrator.say(
+      "recalled (+) or not (-), in the order of the document:\n" + ResultRow.recallLines(rows))
 
     try narrator.announce(
-      "Continue the text from session 4x, kill the daemon with SIGKILL, start it again, and continue again",
-      command: "kill -9 $(pidof lagoond)")
+      "Continue the text from session 4x, kill the daemon, start it again, and continue again",
+      command: "kill -9 \(daemon.processIdentifier ?? 0)")
     let survived = try survive(daemon, reader, document, following, narrator)
 
-    try narrator.announce(
-      "Draw what session 4x keeps",
-      command: "lagoon heatmap 4x --layer all -o \(options.output)/kept-4x.png --socket $SOCKET")
-    try FileManager.default.createDirectory(atPath: options.output, withIntermediateDirectories: true)
     let picture = options.output + "/kept-4x.png"
+    try narrator.announce(
+      "Draw what session 4x keeps", command: "lagoon heatmap 4x --layer all -o \(picture) --socket $SOCKET")
+    try FileManager.default.createDirectory(atPath: options.output, withIntermediateDirectories: true)
     let marks = document.numbers.flatMap { ["--mark", String($0.position)] }
     try shell.run("lagoon", ["heatmap", "4x", "--layer", "all", "-o", picture] + marks)
     try narrator.say("\(picture): a band for each KV head; the triangles point at the planted numbers")

@@ -14,6 +14,24 @@ struct ResultRow {
 
   init(plan: SessionPlan) { self.plan = plan }
 
+  /// Asks the session for the numbers.
+  mutating func recall(_ numbers: [PlantedDocument.Number], _ reader: Reader) throws {
+    recalled = try numbers.map { number in
+      let answer = try reader.continuation(
+        of: plan.name, prompt: Array(number.question.utf8), count: number.answer.utf8.count)
+      return answer == Array(number.answer.utf8)
+    }
+  }
+
+  /// Measures how well the session predicts `following`, and how large it is.
+  mutating func measure(_ following: [UInt8], _ reader: Reader) throws {
+    bitsPerByte = try reader.bitsPerByte(of: following, after: plan.name)
+    let details = try reader.connection.describe(plan.name)
+    tokens = details.info.tokens
+    kept = details.layers.map { $0.keptRows + $0.windowRows }.max() ?? 0
+    storedBytes = details.info.storedBytes
+  }
+
   /// The first row is what the others' sizes are compared with.
   static func table(_ rows: [ResultRow]) -> String {
     var table = Table([

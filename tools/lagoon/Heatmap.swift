@@ -70,17 +70,15 @@ struct Heatmap: ParsableCommand {
       }
       indices = [layer]
     }
-    let layers = try indices.map {
-      try source.keptRows(session: session.name, layer: $0, ifTokens: session.tokens)
-    }
+    let kept = try source.keptRows(session: session.name, layers: indices)
     let map = HeatMap(
-      session: session.name, policy: session.policyLine, tokens: session.tokens, sinks: session.sinks,
-      lag: session.lag, window: layers[0].window, layers: layers.map(\.layer))
+      session: session.name, policy: session.policyLine, tokens: kept.tokens, sinks: session.sinks,
+      lag: session.lag, window: kept.window, layers: kept.layers)
     var options = HeatMap.Options()
     options.plotWidth = width
     options.scaleTop = scaleTop
     options.marks = mark
-    if from > 0 || to != nil { options.shown = from..<(to ?? max(session.tokens, from + 1)) }
+    if from > 0 || to != nil { options.shown = from..<(to ?? max(kept.tokens, from + 1)) }
     let picture = try map.draw(options)
     try picture.writePNG(to: output)
     print("\(output): \(picture.width) × \(picture.height) pixels")

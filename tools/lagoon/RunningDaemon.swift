@@ -43,14 +43,34 @@ struct RunningDaemon: SessionSource {
     }
   }
 
-  func keptRows(session: String, layer: Int, ifTokens: Int) throws -> (layer: HeatMap.Layer, window: Int) {
+  func keptRows(session: String, layers: [Int]) throws -> KeptRows {
     try words {
       let remote = try connection.openSession(session)
       defer { try? remote.close() }
-      let rows = try remote.fetch(layer: layer, positionsOnly: true, ifTokens: ifTokens)
-      let kept = (0..<rows.kvHeads).map { Array(rows.positions(head: $0)) }
-      return (HeatMap.Layer(index: layer, kept: kept), rows.windowRows)
+      // A writer may commit between two layers; then all are read again.
+      var attempts = 0
+      while true {
+        do throws(LagoonError) {
+          return try keptRows(remote, layers)
+        } catch {
+          attempts += 1
+          guard error.code == .moved, attempts < 100 else { throw error }
+        }
+      }
     }
+  }
+
+  private func keptRows(_ session: RemoteSession, _ layers: [Int]) throws(LagoonError) -> KeptRows {
+    var kept = KeptRows()
+    for (index, layer) in layers.enumerated() {
+      let rows = try session.fetch(
+        layer: layer, positionsOnly: true, ifTokens: index == 0 ? nil : kept.tokens)
+      kept.tokens = rows.tokens
+      kept.window = rows.windowRows
+      kept.layers.append(
+        HeatMap.Layer(index: layer, kept: (0..<rows.kvHeads).map { Array(rows.positions(head: $0)) }))
+    }
+    return kept
   }
 
   func verify(_ name: String?, progress: @escaping (Int, Int) -> Void) throws -> VerificationView {

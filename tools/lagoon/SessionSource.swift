@@ -6,8 +6,8 @@ protocol SessionSource {
   /// All sessions, by name.
   func sessions() throws -> [SessionView]
   func describe(_ name: String) throws -> SessionDescription
-  /// Positions of the rows that every head of a layer keeps, and what of them is the window.
-  func keptRows(session: String, layer: Int, ifTokens: Int) throws -> (layer: HeatMap.Layer, window: Int)
+  /// What every head of some layers keeps, at one moment of the session.
+  func keptRows(session: String, layers: [Int]) throws -> KeptRows
   /// Checks every record of one session, or of all.
   /// - Parameter progress: told how many bytes are checked, and how many there are, as far as that is known on the way.
   func verify(_ name: String?, progress: @escaping (_ done: Int, _ all: Int) -> Void) throws
@@ -16,6 +16,15 @@ protocol SessionSource {
   func requireWritable() throws
   func delete(_ name: String) throws
   func statistics() throws -> StoreView
+}
+
+/// Positions of the rows that layers hold.
+struct KeptRows {
+  /// Of the session, when they were read.
+  var tokens = 0
+  /// Rows of each head that are kept because they are the newest.
+  var window = 0
+  var layers: [HeatMap.Layer] = []
 }
 
 /// A failure's message for the person who typed the command, with its place where the message doesn't say it.

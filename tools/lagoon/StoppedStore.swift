@@ -42,24 +42,25 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func keptRows(session name: String, layer: Int, ifTokens: Int) throws -> (layer: HeatMap.Layer, window: Int)
-  {
+  func keptRows(session name: String, layers: [Int]) throws -> KeptRows {
     try words {
-      let session = try store.open(name, expecting: SessionExpectation())
-      var kept = [[UInt32]](repeating: [], count: session.configuration.kvHeads)
-      var first = 0
-      while true {
-        let rows = try session.fetch(
-          layer: layer, firstRow: first, rows: Int.max, ifTokens: ifTokens, maxBytes: 16 << 20,
-          positionsOnly: true)
-        for head in kept.indices {
-          kept[head] += rows.positions[head * rows.count..<(head + 1) * rows.count]
-        }
-        first += rows.count
-        if first >= rows.totalRows || rows.count == 0 {
-          return (HeatMap.Layer(index: layer, kept: kept), rows.windowRows)
-        }
+      let session = try store.open(name)
+      var kept = KeptRows()
+      for layer in layers {
+        var heads = [[UInt32]](repeating: [], count: session.configuration.kvHeads)
+        var rows: FetchedRows
+        repeat {
+          rows = try session.fetch(
+            layer: layer, firstRow: heads[0].count, rows: Int.max, maxBytes: 16 << 20, positionsOnly: true)
+          for head in heads.indices {
+            heads[head] += rows.positions[head * rows.count..<(head + 1) * rows.count]
+          }
+        } while rows.count > 0 && heads[0].count < rows.totalRows
+        kept.tokens = rows.tokens
+        kept.window = rows.windowRows
+        kept.layers.append(HeatMap.Layer(index: layer, kept: heads))
       }
+      return kept
     }
   }
 
