@@ -65,3 +65,8 @@ void lagoon_keep_freed_memory(size_t bytes) {
 }
 
 void lagoon_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void lagoon_release_pages(int descriptor, uint64_t bytes) {
+  // Failure leaves the pages until the last descriptor closes, as without this call.
+  (void)!fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
+}

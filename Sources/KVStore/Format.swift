@@ -68,6 +68,9 @@ enum Format {
       guard let stored = input.get(UInt64.self) else {
         throw StoreError(.corrupt, "the store's record \"next-extent\" is damaged")
       }
+      guard stored < .max else {
+        throw StoreError(.corrupt, "the store's record \"next-extent\" is damaged")
+      }
       next = stored
     }
     var out = ByteWriter()

@@ -24,7 +24,8 @@ final class FrameDecoder {
   private var content = ScratchMemory()
   private var elements = ScratchMemory()
   private var compressed = ScratchMemory()
-  private var current: (kind: RowKind, number: Int, frame: Frame)?
+  /// The last frame, by where it is: one decoder serves all layers of a staged tail.
+  private var current: (layer: Int, kind: RowKind, number: Int, frame: Frame)?
   /// Where the last frame's slab was: the next frame is there or behind.
   private var hint: [RowKind: Int] = [:]
 
@@ -42,7 +43,12 @@ final class FrameDecoder {
   func frame(
     _ kind: RowKind, _ number: Int, rows: Int, _ source: LayerRows, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> Frame {
-    if let current, current.kind == kind, current.number == number { return current.frame }
+    let layer = source.stored.layer
+    if let current, current.layer == layer, current.kind == kind, current.number == number,
+      current.frame.rows == rows
+    {
+      return current.frame
+    }
     current = nil
     let shape = source.plan.shape
     let size = Self.contentBytes(shape, rows: rows)
@@ -73,7 +79,7 @@ final class FrameDecoder {
       base + positionBytes, shape.elementBytes, joined.count / shape.elementBytes, elementBase)
     let frame = Frame(
       content: UnsafeRawPointer(base), elements: UnsafeRawPointer(elementBase), rows: rows, shape: shape)
-    current = (kind, number, frame)
+    current = (layer, kind, number, frame)
     return frame
   }
 

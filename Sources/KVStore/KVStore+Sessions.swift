@@ -113,6 +113,13 @@ extension KVStore {
   private func deleteDamaged(_ name: String, _ writer: Writer) throws(StoreError) {
     let key = Array(name.utf8)
     let job = WriteJob(cost: WriteCost(records: 3), usesReserve: true) { transaction throws(StoreError) in
+      guard let bytes = try transaction.view.get(.sessions, key) else {
+        throw StoreError(.notFound, "there is no session of this name", session: name)
+      }
+      guard (try? SessionRecord.decode(bytes, key: key)) == nil else {
+        throw StoreError(
+          .moved, "the damaged session was replaced by another of its name meanwhile", session: name)
+      }
       try transaction.delete(.sessions, key)
       let owners = try Self.owners(transaction.view)
       guard owners.areAll else { return }

@@ -89,7 +89,10 @@ extension Session {
     }
   }
 
-  /// - Throws: `invalidArgument` where queries, out and log-sum-exp do not fit each other or the session, `nonFinite`.
+  /// Most working memory that the queries of one call may take: two f32 rows of whole vectors for each query and head.
+  static let attentionBytes = 128 << 20
+
+  /// - Throws: `invalidArgument` where queries, out and log-sum-exp do not fit each other or the session, `tooLarge`.
   func attentionShape(
     _ queries: TensorView, _ scale: Float?, _ out: MutableTensorView, _ logSumExp: LogSumExpView
   ) throws(StoreError) -> AttentionShape {
@@ -105,6 +108,15 @@ extension Session {
     else {
       throw StoreError(.invalidArgument, "out and log-sum-exp must have the queries' shape", session: name)
     }
+    // f32 copies of the queries and of their sums, in rows of whole vectors.
+    let scratch =
+      CheckedSize(queries.tokens) * CheckedSize(queries.heads) * CheckedSize(8 * (queries.headDim + 16))
+    guard let bytes = scratch.value, bytes <= Self.attentionBytes else {
+      throw StoreError(
+        .tooLarge,
+        "attention of \(queries.tokens) × \(queries.heads) queries takes more than \(Self.attentionBytes) bytes"
+          + " of working memory: send fewer queries in a call", session: name)
+    }
     do {
       return try AttentionShape(
         queryHeads: queries.heads, kvHeads: configuration.kvHeads, headDim: configuration.headDim,
@@ -117,6 +129,10 @@ extension Session {
   private func reserve(_ capacity: Int, _ owner: StagingAccount) throws(StoreError) -> StagingReservation {
     guard capacity >= 1 else {
       throw StoreError(.invalidArgument, "a capacity of \(capacity) tokens; it must be at least 1")
+    }
+    guard capacity <= Int(UInt32.max) else {
+      throw StoreError(
+        .tooLarge, "a capacity of \(capacity) tokens; a session holds at most \(UInt32.max)")
     }
     guard let bytes = plan.stagedBytes(capacity: capacity) else {
       throw StoreError(

@@ -108,7 +108,7 @@ extension SessionRecord {
     guard let nameCount = input.get(UInt16.self), let length = input.get(UInt32.self),
       Int(length) == count, input.get(UInt32.self) == 0,
       let extent = input.get(UInt64.self), let generation = input.get(UInt64.self),
-      let tokens = input.get(UInt64.self), tokens <= UInt64(UInt32.max),
+      generation < .max, let tokens = input.get(UInt64.self), tokens <= UInt64(UInt32.max),
       let tokenHash = input.get(UInt64.self), let sinksGeneration = input.get(UInt64.self),
       let scoredGeneration = input.get(UInt64.self), let created = input.get(Int64.self),
       let committed = input.get(Int64.self), let layers = input.get(UInt16.self),

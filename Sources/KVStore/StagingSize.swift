@@ -10,12 +10,13 @@ extension LayerPlan {
   /// Kept slabs: sinks and selected rows, the partial base slab copied. Streams: frames, and the slabs made of them at
   /// commit.
   fileprivate func stagedBytes(capacity: Int) -> CheckedSize {
-    let partitions = CheckedSize(capacity / lag + 2)
+    let partitions = CheckedSize(capacity / lag) + CheckedSize(2)
     // Each partition rounds up to whole slabs.
-    let windowSlabs = CheckedSize(capacity / shape.slots + 1) + partitions
+    let windowSlabs = CheckedSize(capacity / shape.slots) + CheckedSize(1) + partitions
     let keptRows = CheckedSize(min(sinks, capacity)) + CheckedSize(kept) * partitions
-    let keptSlabs = CheckedSize(
-      (codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots + 2)
+    let keptSlabs =
+      CheckedSize((codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots)
+      + CheckedSize(2)
     var bytes = (windowSlabs + keptSlabs) * CheckedSize(shape.groups) * CheckedSize(SlabShape.storedBytes)
     for rows in [hasColdFrames ? kept : 0, archive ? lag : 0] where rows > 0 {
       // At most 64 MiB of rows and their positions: no overflow.

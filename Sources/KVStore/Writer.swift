@@ -49,7 +49,7 @@ final class Writer: Sendable {
     var isClosing = false
     /// Deleted sessions wait to be reclaimed.
     var hasTombstones: Bool
-    /// A failure after which nothing can be reclaimed until the store is opened again.
+    /// Reclaiming failed; it is not tried again before the next commit or deletion.
     var reclaimFailed = false
 
     enum Action: Sendable {
@@ -116,7 +116,12 @@ final class Writer: Sendable {
   var queued: Int { queue.withLock { $0.jobs.count } }
 
   /// Tells the writer that a tombstone was set.
-  func noteTombstone() { queue.withLock(notify: true) { $0.hasTombstones = true } }
+  func noteTombstone() {
+    queue.withLock(notify: true) {
+      $0.hasTombstones = true
+      $0.reclaimFailed = false
+    }
+  }
 
   /// Commits what is queued, then ends the thread.
   func stop() {
@@ -183,6 +188,7 @@ extension Writer {
         for job in jobs { try job.body?(transaction) }
       }
       counters.withLock { $0.groups += 1 }
+      queue.withLock { $0.reclaimFailed = false }
       for job in jobs { job.finish(.done) }
     } catch {
       guard jobs.count > 1 else {
@@ -268,6 +274,7 @@ extension Writer {
       // A delete may have set another tombstone meanwhile; then the next step finds it.
       if !more { queue.withLock { $0.hasTombstones = false } }
     } catch {
+      // Tried again after the next commit or deletion: a full disk may have room by then.
       queue.withLock { $0.reclaimFailed = true }
     }
   }

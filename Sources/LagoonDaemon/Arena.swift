@@ -36,6 +36,8 @@ final class Arena {
   }
 
   deinit {
+    // The client may keep the descriptor; the pages are no longer the daemon's.
+    lagoon_release_pages(descriptor.number, UInt64(bytes.count))
     lagoon_unmap(bytes.baseAddress, UInt64(bytes.count))
     budget.give(bytes.count)
   }

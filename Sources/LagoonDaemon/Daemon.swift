@@ -193,6 +193,10 @@ extension Daemon {
         while true {
           let count = read(STDIN_FILENO, &scrap, scrap.count)
           if count > 0 || count < 0 && errno == EINTR { continue }
+          if count < 0, errno == EAGAIN {
+            _ = lagoon_wait_readable(STDIN_FILENO, -1, -1)
+            continue
+          }
           break
         }
         logger.info("standard input ended")

@@ -14,7 +14,7 @@ public struct SessionFeed {
     self.chunk = chunk
   }
 
-  /// Feeds `tokens` from `first` on; the session must stand at `first`.
+  /// Feeds `tokens` from `first` on; throws `moved` unless the session stands at `first`.
   ///
   /// - Parameters:
   ///   - rows: of which tokens of a chunk logits are computed.
@@ -26,6 +26,13 @@ public struct SessionFeed {
   ) throws {
     let attention = DaemonAttention(session, model.configuration)
     try session.begin(capacity: chunk)
+    guard session.info.tokens == first else {
+      // Another writer committed between our look and our beginning.
+      let now = session.info.tokens
+      try session.abort()
+      throw LagoonError(
+        .moved, "session '\(session.info.name)' moved from \(first) to \(now) tokens meanwhile: run again")
+    }
     var at = first
     while at < tokens.count {
       let range = at..<min(at + chunk, tokens.count)

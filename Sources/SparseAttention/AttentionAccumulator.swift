@@ -135,12 +135,13 @@ public struct AttentionAccumulator: ~Copyable {
         let row = kvHead * rowsPerHead + token * shape.group + member
         let to = out.row(token: token, head: head)
         let values = weighted + row * padded
-        let inverse = sum[row] > 0 ? 1 / sum[row] : 0
+        // A sum of weights is 0 only where no row was seen; NaN, of products beyond f32, stays visible.
+        let inverse = sum[row] != 0 ? 1 / sum[row] : 0
         for c in 0..<shape.headDim {
           to.storeBytes(of: values[c] * inverse, toByteOffset: 4 * c, as: Float.self)  // any alignment
         }
         logSumExp[token, head] =
-          sum[row] > 0 ? Float(Double(maximum[row]) + log(Double(sum[row]))) : -.infinity
+          sum[row] != 0 ? Float(Double(maximum[row]) + log(Double(sum[row]))) : -.infinity
       }
     }
   }

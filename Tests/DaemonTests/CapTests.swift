@@ -51,6 +51,22 @@ import Testing
     let session = try connection.createSession(text.parameters(name: "s"))
     #expect { try session.begin(capacity: 10_000_000) } throws: { ($0 as? LagoonError)?.code == .tooLarge }
     #expect { try session.begin(capacity: .max) } throws: { ($0 as? LagoonError)?.code == .tooLarge }
+    // One token a partition, one row a slab: the sizes nearest to overflowing.
+    var thin = text.parameters(name: "thin")
+    thin.lag = 1
+    var wide = SessionParameters(name: "wide", layers: 1, kvHeads: 8, headDim: 1024, elementType: .float32)
+    wide.codec = .zstd
+    for parameters in [thin, wide] {
+      let extreme = try connection.createSession(parameters)
+      for capacity in [Int.max, Int.max - 1, 1 << 62, 1 << 32] {
+        #expect { try extreme.begin(capacity: capacity) } throws: {
+          ($0 as? LagoonError)?.code == .tooLarge
+        }
+        #expect { _ = try extreme.overlay(capacity: capacity) } throws: {
+          ($0 as? LagoonError)?.code == .tooLarge
+        }
+      }
+    }
     #expect { try session.begin(capacity: 0) } throws: { ($0 as? LagoonError)?.code == .invalidArgument }
     try session.begin(capacity: 100)
     let used = try connection.stats().stagedBytes

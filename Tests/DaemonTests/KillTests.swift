@@ -42,7 +42,11 @@ import Testing
     print(
       "\(stream.tokens) tokens in \(seconds) s; RssAnon at 10,000 tokens \(early) KiB, at the end \(late) KiB"
     )
-    #expect(abs(Double(late - early)) <= 0.1 * Double(early), "from \(early) to \(late) KiB")
+    if ProcessInfo.processInfo.environment["LAGOON_SANITIZER"] != nil {
+      print("anonymous memory not compared: a sanitizer keeps freed memory")
+    } else {
+      #expect(abs(Double(late - early)) <= 0.1 * Double(early), "from \(early) to \(late) KiB")
+    }
     return (try stream.kept(session), seconds)
   }
 

@@ -55,6 +55,29 @@ import Testing
     return (out, most + log(sum))
   }
 
+  /// Layer by layer, as a model steps, with one frame, then several, in view: each layer reads its own, whatever the layer before
+  /// it read last, also where a layer keeps more rows of a partition than its neighbours.
+  @Test(arguments: [Set<Int>(), [1]])
+  func layersDoNotSeeEachOthersFrames(exempt: Set<Int>) throws {
+    func answers(_ codec: Codec) throws -> [Attended] {
+      let fixture = StoreFixture()
+      let store = try fixture.open()
+      let session = try store.create(
+        configuration(layers: 3, document: Self.document, exempt: exempt, codec: codec))
+      let tail = try session.begin(capacity: 512, owner: StagingAccount(cap: 1 << 30))
+      var answers: [Attended] = []
+      var start = 0
+      for end in [20, 36, 52, 60, 68, 84, 150] {
+        for layer in 0..<3 { answers.append(try tail.step(Self.document, start..<end, layer: layer)) }
+        for layer in 0..<3 { answers.append(try tail.attend(Self.document, queries: 0..<2, layer: layer)) }
+        if end > 60 { try tail.commit(tokenIDs: Self.document.ids(tail.baseTokens..<end), keepWriting: true) }
+        start = end
+      }
+      return answers
+    }
+    #expect(try answers(.zstd) == answers(.raw))
+  }
+
   @Test func stepIsTheMaskedAttentionOfTheWholeDocument() throws {
     let fixture = StoreFixture()
     let store = try fixture.open()

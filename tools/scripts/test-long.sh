@@ -24,7 +24,7 @@ step() {  # NAME SECONDS COMMAND...
 $swift build -c release --build-tests || exit 1
 LAGOON_LONG_TESTS=1 step "long tests" 3600 $swift test -c release --skip-build
 for sanitizer in address thread; do
-  step "suite under the $sanitizer sanitizer" 3600 \
-    $swift test --sanitize "$sanitizer" --scratch-path ".build-$sanitizer"
+  LAGOON_SANITIZER=$sanitizer step "suite under the $sanitizer sanitizer" 3600 \
+    $swift test -c release --sanitize "$sanitizer" --scratch-path ".build-$sanitizer"
 done
 exit $failed

@@ -17,6 +17,9 @@ int lagoon_map_private(uint64_t bytes, void **address);
 /// Returns a mapping to the system.
 void lagoon_unmap(void *address, uint64_t bytes);
 
+/// Gives a memory file's pages back to the system; they read as zeros from then on, whoever still has it. fallocate(2).
+void lagoon_release_pages(int descriptor, uint64_t bytes);
+
 /// The size of the file behind `descriptor`, or a negated errno.
 int64_t lagoon_file_size(int descriptor);
 
