@@ -73,6 +73,7 @@ let package = Package(
       ]),
     room("Safetensors", []),
     room("GoldenCases", ["Safetensors", "LagKV"]),
+    room("Tokenization", []),
     room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
@@ -88,8 +89,8 @@ let package = Package(
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
       [
-        "LanguageModel", "Transformer", "Safetensors", "LagoonClient", "LagoonProtocol", "LagKV",
-        "ToolSupport",
+        "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagoonProtocol",
+        "LagKV", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -107,6 +108,7 @@ let package = Package(
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("SafetensorsTests", ["Safetensors"]),
+    tests("TokenizationTests", ["Tokenization"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),

@@ -161,21 +161,6 @@ struct TinyModel {
     reordered.tensors.reverse()
     #expect(try fingerprint(reordered) == original, "the order in the file is not part of the model")
   }
-
-  @Test func theTokenizerIsBytesOrRefused() throws {
-    let configuration = try ModelConfiguration(folder: modelFolder)
-    let tokenizer = try configuration.tokenizer(folder: modelFolder)
-    let every = (0...255).map { UInt8($0) }
-    #expect(try tokenizer.encode(every) == (0..<256).map { UInt32($0) })
-    #expect(tokenizer.decode(try tokenizer.encode(every)) == every)
-    #expect(tokenizer.decode([72, 256, 105]) == Array("Hi".utf8))
-    try TinyModel().load { model in
-      let error = #expect(throws: ModelError.self) {
-        try model.configuration.tokenizer(folder: "/nonexistent")
-      }
-      #expect(error?.message.contains("40 tokens") == true)
-    }
-  }
 }
 
 extension Noise {

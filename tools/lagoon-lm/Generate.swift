@@ -70,8 +70,8 @@ struct Generate: ParsableCommand {
   func run() throws {
     var sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
     let decoder = try model.load()
-    let tokenizer = try decoder.configuration.tokenizer(folder: model.folder)
-    let promptTokens = try tokenizer.encode(Array(prompt.utf8))
+    let tokenizer = try model.tokenizer(decoder.configuration)
+    let promptTokens = try tokenizer.encode(Array(prompt.utf8), isBeginning: false)
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     let overlay = try open(decoder, link.connection, capacity: promptTokens.count + maxTokens)
@@ -80,7 +80,7 @@ struct Generate: ParsableCommand {
     let clock = ContinuousClock.now
     let ids = try reader.generate(from: logits, count: maxTokens, sampler: &sampler) { id in
       try ExitCleanup.throwIfEnding()
-      if !json { try Output.write(tokenizer.decode([id])) }
+      if !json { try Output.write(tokenizer.bytes(of: id)) }
     }
     let seconds = (ContinuousClock.now - clock).inSeconds
     if json {

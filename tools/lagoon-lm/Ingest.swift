@@ -57,7 +57,8 @@ struct Ingest: ParsableCommand {
 
   func run() throws {
     let decoder = try model.load()
-    let tokens = try decoder.configuration.tokenizer(folder: model.folder).encode(TextSource.read(text))
+    let tokens = try model.tokenizer(decoder.configuration).encode(
+      TextSource.read(text), isBeginning: true)
     guard !tokens.isEmpty else { throw ToolError("\(text) is empty") }
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Tokenization
 import ToolSupport
 import Transformer
 
@@ -20,6 +21,10 @@ struct ModelOptions: ParsableArguments {
 
   func load() throws -> DecoderModel {
     try DecoderModel(folder: folder, compute: compute)
+  }
+
+  func tokenizer(_ configuration: ModelConfiguration) throws -> any Tokenizer {
+    try ModelTokenizer.load(folder: folder, vocabularySize: configuration.vocabularySize)
   }
 }
 

@@ -3,6 +3,7 @@ import Foundation
 import LagKV
 import LagoonClient
 import LanguageModel
+import Tokenization
 import ToolSupport
 import Transformer
 
@@ -55,8 +56,8 @@ struct Perplexity: ParsableCommand {
 
   func run() throws {
     let decoder = try model.load()
-    let tokenizer = try decoder.configuration.tokenizer(folder: model.folder)
-    let tokens = try tokenizer.encode(TextSource.read(text))
+    let tokenizer = try model.tokenizer(decoder.configuration)
+    let tokens = try tokenizer.encode(TextSource.read(text), isBeginning: true)
     guard tokens.count >= 2 else {
       throw ToolError("\(text) has \(tokens.count) tokens; two are needed to predict one")
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tokenization
 import ToolSupport
 import Transformer
 
@@ -17,8 +18,9 @@ struct Tokenize: ParsableCommand {
   var text: String
 
   func run() throws {
-    let tokenizer = try ModelConfiguration(folder: folder).tokenizer(folder: folder)
-    let ids = try tokenizer.encode(TextSource.read(text))
+    let configuration = try ModelConfiguration(folder: folder)
+    let tokenizer = try ModelTokenizer.load(folder: folder, vocabularySize: configuration.vocabularySize)
+    let ids = try tokenizer.encode(TextSource.read(text), isBeginning: true)
     try Output.write("[" + ids.map(String.init).joined(separator: ", ") + "]\n")
   }
 }
