@@ -23,12 +23,17 @@ public final class SafetensorsFile: Sendable {
     let mapping = try FileMapping(path: path)
     do throws(SafetensorsError) {
       let (header, data) = try Self.split(mapping.bytes)
-      var parser = HeaderParser(UnsafeRawBufferPointer(rebasing: mapping.bytes[header]))
-      try parser.parse()
+      var parser = HeaderParser()
+      // SAFETY: `mapping` is alive and the header lies inside of it.
+      try parser.parse(
+        Span(_unsafeBytes: UnsafeRawBufferPointer(rebasing: mapping.bytes[header])))
       var slices: [String: TensorSlice] = [:]
       slices.reserveCapacity(parser.entries.count)
       for entry in parser.entries {
-        slices[entry.name] = try Self.check(entry, data: data, mapping: mapping)
+        let slice = try Self.check(entry, data: data, mapping: mapping)
+        guard slices.updateValue(slice, forKey: entry.name) == nil else {
+          throw SafetensorsError(.malformed, "its name stands twice, written differently", tensor: entry.name)
+        }
       }
       let ordered = slices.values.sorted {
         ($0.range.lowerBound, $0.range.upperBound, $0.name) < (

@@ -26,7 +26,7 @@ let hostileCases: [HostileCase] = [
   .init(what: "no object", bytes: safetensors("[]"), says: "begin with '{'"),
   .init(what: "an empty header", bytes: safetensors(""), says: "begin with '{'"),
   .init(what: "a header that breaks off", bytes: safetensors("{\"a\":"), says: "expected '{'", tensor: "a"),
-  .init(what: "text after the object", bytes: safetensors("{} x"), says: "goes on"),
+  .init(what: "text after the object", bytes: safetensors("{} x"), says: "text after"),
   .init(
     what: "deep nesting", bytes: safetensors(String(repeating: "{\"a\":", count: 100_000)),
     says: "unknown field", tensor: "a"),
@@ -40,6 +40,10 @@ let hostileCases: [HostileCase] = [
     what: "a tensor named twice",
     bytes: safetensors("{\"a\":\(tensor("[2]", "[0,8]")),\"a\":\(tensor("[2]", "[0,8]"))}", data: eight),
     says: "twice"),
+  .init(
+    what: "a tensor named twice, composed and decomposed",
+    bytes: safetensors("{\"\u{E9}\":\(tensor("[0]", "[0,0]")),\"e\u{301}\":\(tensor("[0]", "[0,0]"))}"),
+    says: "twice", tensor: "\u{E9}"),
   .init(
     what: "dtype twice", bytes: safetensors("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}"), says: "twice",
     tensor: "a"),
