@@ -75,7 +75,7 @@ let package = Package(
     room("Safetensors", ["StrictJSON"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", []),
-    room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
+    room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
     room("Inspection", ["CPNG"]),

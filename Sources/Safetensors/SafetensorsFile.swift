@@ -12,6 +12,8 @@ public final class SafetensorsFile: Sendable {
   public let names: [String]
   /// The header's `__metadata__`.
   public let metadata: [String: String]
+  /// Bytes of all tensors.
+  public let dataBytes: Int
   private let slices: [String: TensorSlice]
 
   /// Maps and checks the file; no tensor is read.
@@ -43,6 +45,7 @@ public final class SafetensorsFile: Sendable {
       try Self.checkCoverage(ordered, data: data)
       self.names = ordered.map(\.name)
       self.metadata = parser.metadata
+      dataBytes = data.count
       self.slices = slices
     } catch {
       throw error.at(path)
@@ -137,11 +140,7 @@ public final class SafetensorsFile: Sendable {
     guard slice.dtype.isFloat else {
       throw SafetensorsError(.mismatch, "\(slice.dtype.rawValue) read as floats", path: path, tensor: name)
     }
-    return [Float](unsafeUninitializedCapacity: slice.count) { buffer, count in
-      // The capacity may be larger than what was asked for.
-      slice.copyFloats(into: UnsafeMutableBufferPointer(rebasing: buffer[..<slice.count]))
-      count = slice.count
-    }
+    return slice.floats()
   }
 
   /// The tensor's elements as integers, row-major; BOOL gives 0 or 1.

@@ -15,6 +15,17 @@ public struct TensorSlice: Sendable {
   /// The elements where they lie in the file. Valid while this slice, or the file it came from, lives.
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: mapping.bytes[range]) }
 
+  /// All elements as f32, row-major.
+  ///
+  /// - Precondition: `dtype.isFloat`.
+  public func floats() -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      // The capacity may be larger than what was asked for.
+      copyFloats(into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+      initialized = count
+    }
+  }
+
   /// Copies `destination.count` elements from element `start` on as f32. F64 is rounded; the others convert exactly.
   ///
   /// - Precondition: `dtype.isFloat` and the elements lie in `0..<count`.
@@ -34,7 +45,7 @@ public struct TensorSlice: Sendable {
       }
     case .float16:
       for index in destination.indices {
-        destination[index] = Float(Float16(bitPattern: littleEndian(bytes, index)))
+        destination[index] = float(half: littleEndian(bytes, index))
       }
     case .float64:
       for index in destination.indices {
@@ -67,4 +78,14 @@ private func littleEndian<Bits: FixedWidthInteger & BitwiseCopyable>(
   _ bytes: UnsafeRawBufferPointer, _ index: Int
 ) -> Bits {
   Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self))
+}
+
+/// A half-precision number as f32, exact, in arithmetic that compilers vectorise on any CPU.
+@inline(__always)
+private func float(half bits: UInt16) -> Float {
+  let magnitude = UInt32(bits & 0x7FFF) << 13
+  // Moves the exponent's bias from 15 to 127; subnormals become normal on the way.
+  let finite = (Float(bitPattern: magnitude) * 0x1p112).bitPattern
+  let value = magnitude >= 0x0F80_0000 ? magnitude | 0x7F80_0000 : finite
+  return Float(bitPattern: value | UInt32(bits & 0x8000) << 16)
 }

@@ -1,6 +1,6 @@
 import Safetensors
 
-/// A Llama-family decoder, loaded and ready to run. One thread at a time uses it.
+/// A Llama-family decoder, opened and ready to run. One thread at a time uses it.
 public final class DecoderModel {
   public let configuration: ModelConfiguration
   /// The arithmetic of the matmuls and the kernel that does it, for people.
@@ -12,46 +12,44 @@ public final class DecoderModel {
   let finalNorm: RMSNorm
   let head: Linear
   let rotary: RotaryEmbedding
-  private let file: SafetensorsFile
+  private let checkpoint: Checkpoint
+  private let frequencies: FrequencyRounding
 
-  /// Loads `config.json` and `model.safetensors` of a Hugging Face folder.
+  /// Opens a Hugging Face folder: `config.json` and one or several safetensors files.
   ///
-  /// The configuration and the header of the weights are checked before any weight is read.
+  /// The configuration and the headers of the weights are checked; matrices are read when they are first used.
   ///
   /// - Throws: `ModelError` naming the file and the field or tensor.
-  public init(folder: String, compute: Compute = .float32) throws(ModelError) {
+  public init(
+    folder: String, compute: Compute = .float32, frequencies: FrequencyRounding = .exact
+  ) throws(ModelError) {
     let configuration = try ModelConfiguration(folder: folder)
     let checkpoint = try Checkpoint(folder: folder, configuration)
     let backend = try MatmulBackend(compute)
-    let embedding = try checkpoint.tensor("model.embed_tokens.weight")
+    let embedding = try checkpoint.tensor(DecoderTensors.embedding)
 
     var layers: [DecoderLayer] = []
     for layer in 0..<configuration.layers {
-      layers.append(try DecoderLayer(checkpoint, layer, backend))
+      layers.append(try DecoderLayer(checkpoint, configuration, layer, backend))
     }
     self.configuration = configuration
     self.backend = backend
     self.layers = layers
     self.embedding = Embedding(matrix: embedding, width: configuration.hiddenSize)
-    finalNorm = try checkpoint.norm("model.norm.weight")
-    head = try checkpoint.linear(configuration.tiedHead ? embedding.name : "lm_head.weight", backend)
-    rotary = RotaryEmbedding(configuration.rope, headDim: configuration.headDim)
-    file = checkpoint.file
+    finalNorm = try checkpoint.norm(DecoderTensors.finalNorm)
+    let head = configuration.tiedHead ? embedding : try checkpoint.tensor(DecoderTensors.head)
+    self.head = Linear(backend, LinearWeights(head))
+    rotary = RotaryEmbedding(configuration.rope, headDim: configuration.headDim, rounding: frequencies)
+    self.checkpoint = checkpoint
+    self.frequencies = frequencies
   }
 
-  /// 32 bytes that identify the model: its configuration and every byte of its weights. The arithmetic is not part of it.
+  /// 32 bytes that identify the model: its configuration and every byte of its weights. The arithmetic of the matmuls is not
+  /// part of it.
   ///
   /// - Complexity: reads the whole checkpoint.
   public func fingerprint() throws(ModelError) -> [UInt8] {
-    try Fingerprint.digest(configuration, file)
-  }
-
-  /// Number of weights, a tied matrix counted once.
-  public var parameterCount: Int {
-    let c = configuration
-    let attention = (2 * c.queryHeads + 2 * c.kvHeads) * c.headDim * c.hiddenSize
-    let layer = attention + 3 * c.hiddenSize * c.intermediateSize + 2 * c.hiddenSize
-    return c.vocabularySize * c.hiddenSize * (c.tiedHead ? 1 : 2) + c.layers * layer + c.hiddenSize
+    try Fingerprint.digest(configuration, frequencies, checkpoint.files)
   }
 }
 
@@ -61,22 +59,29 @@ struct DecoderLayer {
   let queries: Linear
   let keys: Linear
   let values: Linear
+  /// Of each head, `[headDim]`; nil in families without it.
+  let queryNorm: RMSNorm?
+  let keyNorm: RMSNorm?
   let output: Linear
   let mlpNorm: RMSNorm
   let gate: Linear
   let up: Linear
   let down: Linear
 
-  init(_ checkpoint: Checkpoint, _ layer: Int, _ backend: MatmulBackend) throws(ModelError) {
-    let prefix = Checkpoint.layerPrefix(layer)
+  init(
+    _ checkpoint: Checkpoint, _ c: ModelConfiguration, _ layer: Int, _ backend: MatmulBackend
+  ) throws(ModelError) {
+    let prefix = DecoderTensors.layer(layer)
     attentionNorm = try checkpoint.norm(prefix + "input_layernorm.weight")
-    queries = try checkpoint.linear(prefix + "self_attn.q_proj.weight", backend)
-    keys = try checkpoint.linear(prefix + "self_attn.k_proj.weight", backend)
-    values = try checkpoint.linear(prefix + "self_attn.v_proj.weight", backend)
-    output = try checkpoint.linear(prefix + "self_attn.o_proj.weight", backend)
+    queries = try checkpoint.linear(prefix + "self_attn.q_proj", bias: c.projectionBias, backend)
+    keys = try checkpoint.linear(prefix + "self_attn.k_proj", bias: c.projectionBias, backend)
+    values = try checkpoint.linear(prefix + "self_attn.v_proj", bias: c.projectionBias, backend)
+    queryNorm = c.queryKeyNorm ? try checkpoint.norm(prefix + "self_attn.q_norm.weight") : nil
+    keyNorm = c.queryKeyNorm ? try checkpoint.norm(prefix + "self_attn.k_norm.weight") : nil
+    output = try checkpoint.linear(prefix + "self_attn.o_proj", bias: c.outputBias, backend)
     mlpNorm = try checkpoint.norm(prefix + "post_attention_layernorm.weight")
-    gate = try checkpoint.linear(prefix + "mlp.gate_proj.weight", backend)
-    up = try checkpoint.linear(prefix + "mlp.up_proj.weight", backend)
-    down = try checkpoint.linear(prefix + "mlp.down_proj.weight", backend)
+    gate = try checkpoint.linear(prefix + "mlp.gate_proj", bias: c.mlpBias, backend)
+    up = try checkpoint.linear(prefix + "mlp.up_proj", bias: c.mlpBias, backend)
+    down = try checkpoint.linear(prefix + "mlp.down_proj", bias: c.mlpBias, backend)
   }
 }

@@ -25,4 +25,14 @@ struct FloatBuffer: ~Copyable {
   func readable(_ count: Int) -> UnsafeBufferPointer<Float> {
     UnsafeBufferPointer(writable(count))
   }
+
+  /// A part, for writing.
+  func writable(_ range: Range<Int>) -> UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(rebasing: writable(count)[range])
+  }
+
+  /// A part, for reading.
+  func readable(_ range: Range<Int>) -> UnsafeBufferPointer<Float> {
+    UnsafeBufferPointer(writable(range))
+  }
 }

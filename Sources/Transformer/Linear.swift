@@ -1,4 +1,4 @@
-/// A linear layer without bias, `y = x · Wᵀ`: weights packed once, a few compiled matmuls.
+/// A linear layer, `y = x · Wᵀ + b`: weights brought into their matmuls' layout when first used, a few compiled matmuls.
 ///
 /// Rows are multiplied in tiles of fixed heights, the last one padded, because a matmul's kernel and with it the order of its
 /// additions depends on the row count: oneDNN 2.6 on AVX2 changes the last bits of some rows for 1, 8, 20 or 32 rows. With
@@ -8,31 +8,26 @@ package final class Linear {
   let inputs: Int
   let outputs: Int
   private let backend: MatmulBackend
-  /// Distinct layouts in use; nearly always one.
-  private var packed: [PackedMatrix]
+  private let weights: LinearWeights
+  private let bias: [Float]?
+  /// Distinct layouts in use; nearly always one. Empty until the first product.
+  private var packed: [PackedMatrix] = []
   private var plans: [Int: (matmul: Matmul, weights: PackedMatrix)] = [:]
 
   /// Heights of the tiles, largest first. The largest decides the layout of the weights.
   private static let tiles = [192, 48, 12, 4]
 
-  /// - Parameter weights: `[outputs, inputs]`, row-major, f32; rounded in place to the arithmetic of the backend.
-  package init(
-    _ backend: MatmulBackend, inputs: Int, outputs: Int, weights: UnsafeMutableBufferPointer<Float>
-  ) throws(ModelError) {
-    precondition(weights.count == inputs * outputs && inputs > 0 && outputs > 0)
+  /// - Parameters:
+  ///   - weights: `[outputs, inputs]`, rounded to the arithmetic of the backend when they are used.
+  ///   - bias: `[outputs]`, f32.
+  package init(_ backend: MatmulBackend, _ weights: LinearWeights, bias: [Float]? = nil) {
+    precondition(
+      weights.inputs > 0 && weights.outputs > 0 && bias.map { $0.count == weights.outputs } ?? true)
     self.backend = backend
-    self.inputs = inputs
-    self.outputs = outputs
-    packed = []
-    if backend.compute == .bfloat16 {
-      BFloat16.round(UnsafeBufferPointer(weights), into: weights)
-    }
-    let matmul = try Self.compile(
-      backend, rows: Self.tiles[0], inputs, outputs, .any(inputs, outputs, backend.factorType))
-    let plain = try MatrixLayout.strided(inputs, outputs, .float32, transposed: true)
-    guard let address = weights.baseAddress else { return }
-    packed.append(
-      try PackedMatrix(backend.oneDNN, matmul.weightsLayout, from: UnsafeRawPointer(address), plain))
+    self.weights = weights
+    self.bias = bias
+    inputs = weights.inputs
+    outputs = weights.outputs
   }
 
   /// Multiplies each row.
@@ -56,6 +51,7 @@ package final class Linear {
       } else {
         try multiplyPadded(from, rows: tile, into: to)
       }
+      addBias(to)
       row += count
     }
   }
@@ -82,32 +78,47 @@ package final class Linear {
     _ = output.update(from: product.readable(output.count))
   }
 
-  /// The matmul for this row count and weights in its layout: shared where the layout is, packed again only when oneDNN has
-  /// no kernel for the rows in the layout that exists.
+  private func addBias(_ rows: UnsafeMutableBufferPointer<Float>) {
+    guard let bias else { return }
+    for start in stride(from: 0, to: rows.count, by: outputs) {
+      for column in 0..<outputs { rows[start + column] += bias[column] }
+    }
+  }
+
+  /// The matmul for this row count, on the weights as they lie packed; packed again only when oneDNN has no kernel for the
+  /// rows in that layout.
   private func plan(_ rows: Int) throws(ModelError) -> (matmul: Matmul, weights: PackedMatrix) {
     if let plan = plans[rows] { return plan }
-    let free = try Self.compile(
-      backend, rows: rows, inputs, outputs, .any(inputs, outputs, backend.factorType))
+    let first = try firstPacking()
     var plan: (matmul: Matmul, weights: PackedMatrix)
-    if let shared = packed.first(where: { $0.layout == free.weightsLayout }) {
-      plan = (free, shared)
-    } else if let fixed = try Matmul(
-      backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType,
-      weights: packed[0].layout),
+    if let fixed = try Matmul(
+      backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType, weights: first.layout),
       !fixed.isReference
     {
-      plan = (fixed, packed[0])
+      plan = (fixed, first)
     } else {
-      plan = (free, try PackedMatrix(backend.oneDNN, free.weightsLayout, from: packed[0]))
-      packed.append(plan.weights)
+      let free = try compile(rows, .any(inputs, outputs, backend.factorType))
+      if let shared = packed.first(where: { $0.layout == free.weightsLayout }) {
+        plan = (free, shared)
+      } else {
+        plan = (free, try PackedMatrix(backend.oneDNN, free.weightsLayout, from: first))
+        packed.append(plan.weights)
+      }
     }
     plans[rows] = plan
     return plan
   }
 
-  private static func compile(
-    _ backend: MatmulBackend, rows: Int, _ inputs: Int, _ outputs: Int, _ weights: MatrixLayout
-  ) throws(ModelError) -> Matmul {
+  /// The weights in the layout that oneDNN prefers for the largest tile.
+  private func firstPacking() throws(ModelError) -> PackedMatrix {
+    if let first = packed.first { return first }
+    let preferred = try compile(Self.tiles[0], .any(inputs, outputs, backend.factorType)).weightsLayout
+    let first = try weights.packed(for: backend, preferred)
+    packed.append(first)
+    return first
+  }
+
+  private func compile(_ rows: Int, _ weights: MatrixLayout) throws(ModelError) -> Matmul {
     guard
       let matmul = try Matmul(
         backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType, weights: weights)

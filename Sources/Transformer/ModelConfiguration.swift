@@ -18,27 +18,25 @@ public struct ModelConfiguration: Sendable, Hashable {
   /// Epsilon of RMSNorm.
   public let normEpsilon: Double
   public let rope: RotaryParameters
+  /// Whether the projections to Q, K and V have biases.
+  public let projectionBias: Bool
+  /// Whether the attention's output projection has a bias.
+  public let outputBias: Bool
+  /// Whether the MLP's three matrices have biases.
+  public let mlpBias: Bool
+  /// Whether each head of Q and K goes through an RMSNorm of its own before RoPE.
+  public let queryKeyNorm: Bool
   /// Whether the head is the embedding's matrix.
   public let tiedHead: Bool
   /// The longest context that the model was trained for. Not a limit of the forward pass.
   public let maximumPositions: Int?
-  /// Token ids that end a text; empty when the model has none.
-  public let endTokens: [UInt32]
+  /// Token ids that end a text, those of `generation_config.json` included; empty when the model has none.
+  public internal(set) var endTokens: [UInt32]
 
   /// Bytes of K and V per token and session when everything is kept.
   ///
   /// - Parameter elementBytes: bytes of an element: 4 for f32, 2 for bf16 and f16.
   public func keyValueBytesPerToken(elementBytes: Int) -> Int {
     2 * layers * kvHeads * headDim * elementBytes
-  }
-}
-
-/// Rotary position embedding, as the configuration asks for it.
-public struct RotaryParameters: Sendable, Hashable {
-  /// Base of the frequencies: channel pair `i` turns by `theta^(-2i/headDim)` per position.
-  public let theta: Double
-
-  public init(theta: Double) {
-    self.theta = theta
   }
 }

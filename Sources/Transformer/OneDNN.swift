@@ -105,17 +105,32 @@ private struct MatrixMemory: ~Copyable {
   }
 }
 
-/// A matrix copied once into the layout that its matmuls want.
+/// A matrix in the layout that its matmuls want: where it lies, or copied once.
 final class PackedMatrix {
   let layout: MatrixLayout
   private let oneDNN: OneDNN
   private let memory: MatrixMemory
+  /// Keeps borrowed elements alive.
+  private let owner: Any?
   fileprivate var handle: dnnl_memory_t { memory.handle }
 
-  private init(_ oneDNN: OneDNN, _ layout: MatrixLayout) throws(ModelError) {
+  private init(
+    _ oneDNN: OneDNN, _ layout: MatrixLayout, owning: Bool = true, owner: Any? = nil
+  ) throws(ModelError) {
     self.oneDNN = oneDNN
     self.layout = layout
-    memory = try MatrixMemory(oneDNN, layout, owning: true)
+    self.owner = owner
+    memory = try MatrixMemory(oneDNN, layout, owning: owning)
+  }
+
+  /// Uses elements where they lie, in `layout`.
+  ///
+  /// - Parameter owner: keeps them there.
+  convenience init(
+    _ oneDNN: OneDNN, _ layout: MatrixLayout, borrowing address: UnsafeRawPointer, of owner: Any
+  ) throws(ModelError) {
+    try self.init(oneDNN, layout, owning: false, owner: owner)
+    try memory.borrow(address)
   }
 
   /// Reorders elements at an address that lies there in `source`, converting the type where the layouts differ in it.

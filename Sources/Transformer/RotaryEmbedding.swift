@@ -7,32 +7,37 @@ package struct RotaryEmbedding {
   let headDim: Int
   /// Radians per position of each channel pair, `[headDim / 2]`.
   let frequencies: [Double]
+  /// Factor of every cosine and sine.
+  let amplitude: Double
 
-  package init(_ parameters: RotaryParameters, headDim: Int) {
+  /// - Parameter rounding: of the frequencies, after scaling.
+  package init(_ parameters: RotaryParameters, headDim: Int, rounding: FrequencyRounding = .exact) {
     self.headDim = headDim
-    frequencies = (0..<headDim / 2).map { pow(parameters.theta, -2 * Double($0) / Double(headDim)) }
+    frequencies = parameters.frequencies(headDim: headDim).map(rounding.callAsFunction)
+    amplitude = parameters.attentionFactor
   }
 
   /// Cosines and sines of a run of positions, `[positions, headDim / 2]` each, f32.
   package struct Table {
-    let cosines: [Float]
-    let sines: [Float]
-    let rows: Int
-  }
-
-  package func table(positions: Range<Int>) -> Table {
     var cosines: [Float] = []
     var sines: [Float] = []
-    cosines.reserveCapacity(positions.count * frequencies.count)
-    sines.reserveCapacity(positions.count * frequencies.count)
+    var rows = 0
+
+    package init() {}
+  }
+
+  /// Adds the rows of these positions to a table.
+  package func append(positions: Range<Int>, to table: inout Table) {
+    table.cosines.reserveCapacity(table.cosines.count + positions.count * frequencies.count)
+    table.sines.reserveCapacity(table.sines.count + positions.count * frequencies.count)
     for position in positions {
       for frequency in frequencies {
         let angle = Double(position) * frequency
-        cosines.append(Float(cos(angle)))
-        sines.append(Float(sin(angle)))
+        table.cosines.append(Float(cos(angle) * amplitude))
+        table.sines.append(Float(sin(angle) * amplitude))
       }
     }
-    return Table(cosines: cosines, sines: sines, rows: positions.count)
+    table.rows += positions.count
   }
 
   /// Turns every head of every row in place.
@@ -57,6 +62,26 @@ package struct RotaryEmbedding {
           }
         }
       }
+    }
+  }
+}
+
+/// To what rotary frequencies are rounded before use.
+///
+/// Exact is right for trained checkpoints: their programs keep the frequencies apart from the weights. Programs that convert
+/// a whole module to a narrow type, buffers included, round the frequencies with it; figures made that way are met only with
+/// the same rounding.
+public enum FrequencyRounding: String, Sendable, CaseIterable {
+  /// f64, unrounded.
+  case exact
+  case bfloat16 = "bf16"
+  case float16 = "f16"
+
+  func callAsFunction(_ frequency: Double) -> Double {
+    switch self {
+    case .exact: frequency
+    case .bfloat16: Double(BFloat16.round(Float(frequency)))
+    case .float16: Double(Float16(frequency))
     }
   }
 }

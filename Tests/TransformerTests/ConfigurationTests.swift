@@ -24,11 +24,19 @@ struct Refusal: Sendable, CustomTestStringConvertible {
 }
 
 private let refusals: [Refusal] = [
-  .init(json: #"{"model_type": "qwen2"}"#, name: "model_type", says: "qwen2"),
+  .init(json: #"{"model_type": "gemma2"}"#, name: "model_type", says: "gemma2"),
   .init(json: #"{"model_type": null}"#, name: "model_type", says: "null"),
   .init(json: #"{"hidden_act": "gelu"}"#, name: "hidden_act", says: "gelu"),
-  .init(json: #"{"attention_bias": true}"#, name: "attention_bias", says: "true"),
-  .init(json: #"{"mlp_bias": true}"#, name: "mlp_bias", says: "true"),
+  .init(
+    json: #"{"model_type": "mistral", "attention_bias": true}"#, name: "attention_bias", says: "true"),
+  .init(json: #"{"attention_bias": 1}"#, name: "attention_bias", says: "1"),
+  .init(json: #"{"model_type": "qwen3", "mlp_bias": true}"#, name: "mlp_bias", says: "true"),
+  .init(json: #"{"mlp_bias": "no"}"#, name: "mlp_bias", says: "no"),
+  .init(json: #"{"rope_interleaved": true}"#, name: "rope_interleaved", says: "true"),
+  .init(json: #"{"no_rope_layers": [1, 1, 1, 0]}"#, name: "no_rope_layers", says: "[1, 1, 1, 0]"),
+  .init(
+    json: #"{"model_type": "mistral", "num_key_value_heads": null}"#, name: "num_key_value_heads",
+    says: "null"),
   .init(json: #"{"use_qk_norm": true}"#, name: "use_qk_norm", says: "true"),
   .init(json: #"{"sliding_window": 4096}"#, name: "sliding_window", says: "4096"),
   .init(json: #"{"use_sliding_window": true}"#, name: "use_sliding_window", says: "true"),
@@ -41,14 +49,58 @@ private let refusals: [Refusal] = [
   .init(json: #"{"partial_rotary_factor": 0.5}"#, name: "partial_rotary_factor", says: "0.5"),
   .init(json: #"{"quantization_config": {"bits": 4}}"#, name: "quantization_config", says: "bits"),
   .init(
-    json: #"{"rope_scaling": {"rope_type": "llama3", "factor": 8}}"#, name: "rope_scaling.rope_type",
-    says: "llama3"),
+    json: #"{"model_type": "qwen2", "use_sliding_window": true}"#, name: "use_sliding_window", says: "true"),
   .init(
-    json: #"{"rope_scaling": {"type": "linear", "factor": 2}}"#, name: "rope_scaling.type", says: "linear"),
+    json: #"{"model_type": "qwen3", "use_sliding_window": true, "sliding_window": 4096}"#,
+    name: "sliding_window", says: "4096"),
   .init(
-    json: #"{"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}"#,
-    name: "rope_parameters.rope_type",
-    says: "yarn"),
+    json: #"{"rope_scaling": {"rope_type": "dynamic", "factor": 8}}"#, name: "rope_scaling.rope_type",
+    says: "dynamic"),
+  .init(
+    json: #"{"rope_parameters": {"rope_type": "longrope"}}"#, name: "rope_parameters.rope_type",
+    says: "longrope"),
+  .init(
+    json: #"{"rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2}}"#,
+    name: "rope_scaling.type",
+    says: "contradicts"),
+  .init(json: #"{"rope_scaling": {"type": "linear"}}"#, name: "rope_scaling.factor", says: "null"),
+  .init(
+    json: #"{"rope_scaling": {"type": "linear", "factor": 0.5}}"#, name: "rope_scaling.factor",
+    says: "below 1"),
+  .init(
+    json: #"{"rope_scaling": {"rope_type": "llama3", "factor": 8}}"#, name: "rope_scaling.low_freq_factor",
+    says: "null"),
+  .init(
+    json:
+      #"{"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4}}"#,
+    name: "rope_scaling.high_freq_factor", says: "not above"),
+  .init(
+    json:
+      #"{"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}}"#,
+    name: "rope_scaling.original_max_position_embeddings", says: "absent"),
+  .init(
+    json: #"{"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 0}}"#,
+    name: "rope_scaling.original_max_position_embeddings", says: "0"),
+  .init(
+    json: #"{"original_max_position_embeddings": -1, "rope_scaling": {"type": "yarn", "factor": 4}}"#,
+    name: "original_max_position_embeddings", says: "-1"),
+  .init(
+    json:
+      #"{"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4, "attention_factor": 0}}"#,
+    name: "rope_scaling.attention_factor", says: "not positive"),
+  .init(
+    json: #"{"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4, "mscale": -1}}"#,
+    name: "rope_scaling.mscale", says: "negative"),
+  .init(
+    json:
+      #"{"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4, "beta_fast": 0.5}}"#,
+    name: "rope_scaling.beta_fast", says: "below beta_slow"),
+  .init(
+    json: #"{"max_position_embeddings": 64, "rope_theta": 1, "rope_scaling": {"type": "yarn", "factor": 4}}"#,
+    name: "rope_scaling.rope_theta", says: "above 1"),
+  .init(
+    json: #"{"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}"#,
+    name: "rope_parameters.partial_rotary_factor", says: "0.5"),
   .init(
     json: #"{"rope_parameters": {"full_attention": {"rope_type": "default"}}}"#, name: "rope_parameters",
     says: "per layer type"),
@@ -97,6 +149,66 @@ private let refusals: [Refusal] = [
     #expect(older == newer)
     #expect(older == legacy)
     #expect(try configuration([:]).rope.theta == 10_000)
+  }
+
+  /// Scaled settings, in both spellings and with the defaults of the reference implementation.
+  @Test func scaledRopeReads() throws {
+    let linear = RotaryScaling.linear(factor: 4)
+    #expect(try configuration(["rope_scaling": ["type": "linear", "factor": 4]]).rope.scaling == linear)
+    #expect(
+      try configuration(["rope_parameters": ["rope_type": "linear", "factor": 4.0]]).rope.scaling == linear)
+    let llama3: [String: Any] = [
+      "rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+      "original_max_position_embeddings": 8192,
+    ]
+    #expect(
+      try configuration(["rope_scaling": llama3]).rope.scaling
+        == .llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalPositions: 8192))
+    func yarn(_ fields: [String: Any], maximum: Int = 128) throws -> YarnParameters {
+      let scaling = fields.merging(["rope_type": "yarn"]) { $1 }
+      let rope = try configuration(["rope_parameters": scaling, "max_position_embeddings": maximum]).rope
+      guard case .yarn(let yarn) = rope.scaling else { throw ModelError(.malformed, "not yarn") }
+      return yarn
+    }
+    let plain = YarnParameters(factor: 4, originalPositions: 32, attentionFactor: 0.1 * log(4.0) + 1)
+    #expect(try yarn(["factor": 4, "original_max_position_embeddings": 32]) == plain)
+    #expect(try yarn(["original_max_position_embeddings": 32]) == plain, "factor from the lengths")
+    #expect(try yarn(["factor": 4]).originalPositions == 128)
+    #expect(try yarn(["factor": 4, "attention_factor": 1.5]).attentionFactor == 1.5)
+    #expect(try yarn(["factor": 4, "mscale": 1, "mscale_all_dim": 1]).attentionFactor == 1)
+    #expect(
+      try yarn(["factor": 4, "mscale": 0, "mscale_all_dim": 1]).attentionFactor == plain.attentionFactor)
+    #expect(try yarn(["factor": 1]).attentionFactor == 1)
+    #expect(try !yarn(["factor": 4, "truncate": false]).truncate)
+  }
+
+  @Test func familiesDifferAsTheyShould() throws {
+    let qwen2 = try configuration(["model_type": "qwen2", "sliding_window": 4096])
+    #expect(qwen2.projectionBias && !qwen2.outputBias && !qwen2.queryKeyNorm)
+    let qwen3 = try configuration(["model_type": "qwen3"])
+    #expect(!qwen3.projectionBias && qwen3.queryKeyNorm && qwen3.headDim == 128)
+    let llama = try configuration(["attention_bias": true, "mlp_bias": true])
+    #expect(llama.projectionBias && llama.outputBias && llama.mlpBias && !llama.queryKeyNorm)
+    let plain = try configuration([:])
+    #expect(!plain.projectionBias && !plain.outputBias && !plain.mlpBias)
+  }
+
+  @Test func generationsEndTokensAreRead() throws {
+    try withTemporaryFolder { folder in
+      var fields: [String: Any] = base
+      fields["eos_token_id"] = 2
+      func write(_ fields: [String: Any], _ name: String) throws {
+        try JSONSerialization.data(withJSONObject: fields).write(
+          to: URL(fileURLWithPath: folder + "/" + name))
+      }
+      try write(fields, "config.json")
+      try write(["eos_token_id": [7, 2]], "generation_config.json")
+      #expect(try ModelConfiguration(folder: folder).endTokens == [2, 7])
+      try write(["eos_token_id": "end"], "generation_config.json")
+      let error = #expect(throws: ModelError.self) { try ModelConfiguration(folder: folder) }
+      #expect(error?.path?.hasSuffix("generation_config.json") == true)
+      #expect(error?.name == "eos_token_id")
+    }
   }
 
   @Test func defaultsAreTheFamilys() throws {

@@ -86,7 +86,7 @@ struct TinyModel {
     #expect(refusal(tied) == nil)
   }
 
-  @Test func integerWeightsAndShardsAreRefused() throws {
+  @Test func integerWeightsAreRefused() throws {
     try withTemporaryFolder { folder in
       var model = TinyModel()
       model.tensors.removeAll { $0.name == "model.norm.weight" }
@@ -98,13 +98,6 @@ struct TinyModel {
       let error = #expect(throws: ModelError.self) { try DecoderModel(folder: folder) }
       #expect(error?.name == "model.norm.weight")
       #expect(error?.message.contains("I32") == true)
-
-      try FileManager.default.moveItem(
-        atPath: folder + "/model.safetensors", toPath: folder + "/model-00001-of-00001.safetensors")
-      try Data("{}".utf8).write(to: URL(fileURLWithPath: folder + "/model.safetensors.index.json"))
-      let sharded = #expect(throws: ModelError.self) { try DecoderModel(folder: folder) }
-      #expect(sharded?.code == .unsupported)
-      #expect(sharded?.path?.hasSuffix("index.json") == true)
     }
   }
 

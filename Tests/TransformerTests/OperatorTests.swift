@@ -31,7 +31,9 @@ import Transformer
     var noise = Noise(UInt64(position))
     let input = noise.floats(2 * heads * headDim)
     var output = input
-    let table = rotary.table(positions: position..<position + 2)
+    var table = RotaryEmbedding.Table()
+    rotary.append(positions: position..<position + 1, to: &table)
+    rotary.append(positions: position + 1..<position + 2, to: &table)
     output.withUnsafeMutableBufferPointer { rotary.forward($0, heads: heads, table: table) }
     for row in 0..<2 {
       for head in 0..<heads {
@@ -66,14 +68,12 @@ import Transformer
   func linear(_ rows: Int, _ compute: Compute) throws {
     let (inputs, outputs) = (72, 50)
     var noise = Noise(11)
-    var weights = noise.floats(inputs * outputs)
-    let given = weights
+    let given = noise.floats(inputs * outputs)
+    let bias = rows % 2 == 0 ? noise.floats(outputs) : nil
     let input = noise.floats(rows * inputs)
     var output = [Float](repeating: .nan, count: rows * outputs)
     let backend = try MatmulBackend(compute)
-    let layer = try weights.withUnsafeMutableBufferPointer {
-      try Linear(backend, inputs: inputs, outputs: outputs, weights: $0)
-    }
+    let layer = Linear(backend, LinearWeights(given, outputs: outputs, inputs: inputs), bias: bias)
     for _ in 0..<2 {
       try input.withUnsafeBufferPointer { input in
         try output.withUnsafeMutableBufferPointer { try layer.forward(input, rows: rows, into: $0) }
@@ -82,7 +82,7 @@ import Transformer
     func factor(_ value: Float) -> Double { Double(compute == .float32 ? value : BFloat16.round(value)) }
     for row in 0..<rows {
       for column in 0..<outputs {
-        let sum = (0..<inputs).reduce(0.0) {
+        let sum = (0..<inputs).reduce(Double(bias?[column] ?? 0)) {
           $0 + factor(input[row * inputs + $1]) * factor(given[column * inputs + $1])
         }
         #expect(abs(Double(output[row * outputs + column]) - sum) < 1e-5)

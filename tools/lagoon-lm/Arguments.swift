@@ -40,3 +40,5 @@ extension Codec: ExpressibleByArgument {
 }
 
 extension Compute: ExpressibleByArgument {}
+
+extension FrequencyRounding: ExpressibleByArgument {}

@@ -12,6 +12,15 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Arithmetic of the matmuls: f32, or bf16 factors with f32 sums.")
   var compute = Compute.float32
 
+  @Option(
+    help: ArgumentHelp(
+      "Rounding of the rotary frequencies.",
+      discussion: """
+        Exact is right for trained checkpoints. bf16 and f16 reproduce programs that convert a whole model to that type, \
+        its frequencies included.
+        """))
+  var ropeFrequencies = FrequencyRounding.exact
+
   @Option(help: "Tokens per forward pass. Results do not depend on it.")
   var chunk = 256
 
@@ -20,7 +29,7 @@ struct ModelOptions: ParsableArguments {
   }
 
   func load() throws -> DecoderModel {
-    try DecoderModel(folder: folder, compute: compute)
+    try DecoderModel(folder: folder, compute: compute, frequencies: ropeFrequencies)
   }
 
   func tokenizer(_ configuration: ModelConfiguration) throws -> any Tokenizer {
