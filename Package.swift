@@ -77,7 +77,7 @@ let package = Package(
     room("Tokenization", []),
     room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
-    room("LanguageModel", ["Transformer", "LagoonClient"]),
+    room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
     room("Inspection", ["CPNG"]),
 
     tool(
@@ -95,7 +95,7 @@ let package = Package(
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
-      ["LanguageModel", "Transformer", "LagoonClient", "Inspection", "ToolSupport"]),
+      ["LanguageModel", "Transformer", "Tokenization", "LagoonClient", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [

@@ -22,3 +22,5 @@ public enum ModelTokenizer {
     return ByteTokenizer()
   }
 }
+
+extension ModelTokenizer { public static func hasChatTemplate(folder: String) -> Bool { false } }

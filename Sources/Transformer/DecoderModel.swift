@@ -12,7 +12,7 @@ public final class DecoderModel {
   let finalNorm: RMSNorm
   let head: Linear
   let rotary: RotaryEmbedding
-  private let checkpoint: Checkpoint
+  let checkpoint: Checkpoint
   private let frequencies: FrequencyRounding
 
   /// Opens a Hugging Face folder: `config.json` and one or several safetensors files.

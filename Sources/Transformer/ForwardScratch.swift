@@ -25,3 +25,12 @@ struct ForwardScratch: ~Copyable {
     up = FloatBuffer(count: rows * configuration.intermediateSize)
   }
 }
+
+extension ModelConfiguration {
+  /// Bytes of activations of a forward pass over `rows` tokens, the logits of one of them included.
+  public func activationBytes(rows: Int) -> Int {
+    let attention = 2 * queryHeads * headDim + 2 * kvHeads * headDim + headDim
+    let perRow = 2 * hiddenSize + attention + 2 * intermediateSize
+    return (rows * perRow + 2 * hiddenSize + 2 * vocabularySize) * MemoryLayout<Float>.size
+  }
+}

@@ -118,6 +118,13 @@ package final class Linear {
     return first
   }
 
+  /// Bytes that the weights take beside the file they come from, once they have been used.
+  func copiedBytes() throws(ModelError) -> Int {
+    let preferred = try compile(Self.tiles[0], .any(inputs, outputs, backend.factorType)).weightsLayout
+    return try weights.isUsedInPlace(by: backend, preferred)
+      ? 0 : inputs * outputs * backend.factorType.byteCount
+  }
+
   private func compile(_ rows: Int, _ weights: MatrixLayout) throws(ModelError) -> Matmul {
     guard
       let matmul = try Matmul(

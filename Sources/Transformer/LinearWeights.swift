@@ -33,11 +33,9 @@ package struct LinearWeights {
   ///
   /// - Parameter preferred: oneDNN's choice for `[inputs, outputs]`.
   func packed(for backend: MatmulBackend, _ preferred: MatrixLayout) throws(ModelError) -> PackedMatrix {
-    let type = backend.factorType
-    let isPlain = try preferred == .strided(inputs, outputs, type)
-    let asStored = try MatrixLayout.strided(inputs, outputs, type, transposed: true)
-    let layout = isPlain ? asStored : preferred
-    if case .mapped(let slice) = source, backend.takes(slice), let address = slice.bytes.baseAddress {
+    let asStored = try MatrixLayout.strided(inputs, outputs, backend.factorType, transposed: true)
+    let layout = try isPlain(preferred, backend) ? asStored : preferred
+    if let slice = mapped(for: backend), let address = slice.bytes.baseAddress {
       return layout == asStored
         ? try PackedMatrix(backend.oneDNN, layout, borrowing: address, of: slice)
         : try PackedMatrix(backend.oneDNN, layout, from: address, asStored)
@@ -54,17 +52,28 @@ package struct LinearWeights {
       backend.oneDNN, layout, from: UnsafeRawPointer(address),
       .strided(inputs, outputs, .float32, transposed: true))
   }
-}
 
-extension MatmulBackend {
-  /// Whether a tensor's elements are what the matmuls take, bit for bit and aligned.
-  fileprivate func takes(_ slice: TensorSlice) -> Bool {
+  /// Whether `packed(for:_:)` will use the file's own pages.
+  func isUsedInPlace(by backend: MatmulBackend, _ preferred: MatrixLayout) throws(ModelError) -> Bool {
+    guard mapped(for: backend) != nil else { return false }
+    return try isPlain(preferred, backend)
+  }
+
+  private func isPlain(_ layout: MatrixLayout, _ backend: MatmulBackend) throws(ModelError) -> Bool {
+    let plain = try MatrixLayout.strided(inputs, outputs, backend.factorType)
+    return layout == plain
+  }
+
+  /// The mapped tensor if its elements are what the matmuls take, bit for bit and aligned.
+  private func mapped(for backend: MatmulBackend) -> TensorSlice? {
+    guard case .mapped(let slice) = source else { return nil }
     let matches =
       switch slice.dtype {
-      case .float32: compute == .float32 && factorType == .float32
-      case .bfloat16: factorType == .bfloat16
+      case .float32: backend.compute == .float32 && backend.factorType == .float32
+      case .bfloat16: backend.factorType == .bfloat16
       default: false
       }
-    return matches && UInt(bitPattern: slice.bytes.baseAddress) % UInt(slice.dtype.byteCount) == 0
+    let isAligned = UInt(bitPattern: slice.bytes.baseAddress) % UInt(slice.dtype.byteCount) == 0
+    return matches && isAligned ? slice : nil
   }
 }

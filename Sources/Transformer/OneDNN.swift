@@ -4,6 +4,8 @@ import COneDNN
 enum FactorType {
   case float32, bfloat16
 
+  var byteCount: Int { self == .float32 ? 4 : 2 }
+
   fileprivate var code: dnnl_data_type_t { self == .float32 ? dnnl_f32 : dnnl_bf16 }
 }
 

@@ -13,6 +13,29 @@ public struct RotaryParameters: Sendable, Hashable {
   }
 }
 
+extension RotaryParameters {
+  /// For people: the base and what is done to the frequencies.
+  public var summary: String {
+    let base = "theta \(theta.formatted)"
+    switch scaling {
+    case .none: return base
+    case .linear(let factor): return "\(base), linear by \(factor.formatted)"
+    case .llama3(let factor, _, _, let positions):
+      return "\(base), llama3 by \(factor.formatted) beyond \(positions) positions"
+    case .yarn(let yarn):
+      return "\(base), yarn by \(yarn.factor.formatted) beyond \(yarn.originalPositions) positions, "
+        + "attention factor \(yarn.attentionFactor.formatted)"
+    }
+  }
+}
+
+extension Double {
+  /// Without a fraction where there is none, else five digits.
+  fileprivate var formatted: String {
+    self == rounded() && abs(self) < 1e15 ? String(Int(self)) : String(self)
+  }
+}
+
 /// The ways to stretch rotary frequencies, by the names of `rope_type`. Factors are at least 1.
 public enum RotaryScaling: Sendable, Hashable {
   /// `default`.

@@ -1,6 +1,7 @@
 import Foundation
 import LagoonClient
 import LanguageModel
+import Tokenization
 import ToolSupport
 import Transformer
 
@@ -45,11 +46,15 @@ struct Reader {
 
   /// The likeliest bytes behind `prompt`, which follows the session's document.
   func continuation(of session: String, prompt: [UInt8], count: Int) throws -> [UInt8] {
-    var greedy = try Sampler()
-    let reader = try overlay(session, capacity: prompt.count + count)
-    let tokens = try reader.generate(
-      from: try reader.read(prompt.map(UInt32.init)), count: count, sampler: &greedy)
-    return tokens.compactMap { UInt8(exactly: $0) }
+    try ExitCleanup.throwIfEnding()
+    let batch = PromptBatch(
+      model: model, tokenizer: ByteTokenizer(),
+      session: try connection.openSession(session, fingerprint: fingerprint), chunk: Self.chunk)
+    let prompt = Prompt(
+      tokens: prompt.map(UInt32.init), maximumTokens: count, sampler: try Sampler(), stream: try TextStream())
+    var text: [UInt8] = []
+    try batch.run([prompt], done: { _, answer in text = answer.text })
+    return text
   }
 
   /// Bits that each byte of `text` but the first costs, given the session's document and the text before it.

@@ -1,41 +1,27 @@
 import ArgumentParser
-import LagoonClient
 import LanguageModel
 import ToolSupport
-import Transformer
 
 struct Generate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Continue a session's document, or answer a question on it.",
     discussion: """
       Runs on a private overlay: the session stays as it is, and any number of these run at once. Greedy unless \
-      --temperature is given.
+      --temperature is given. Text is printed as it comes. The prompt is tokenised as text that continues the document: no \
+      begin-of-text token, no chat template.
 
       EXAMPLES
         lagoon-lm generate data/kjv-tiny --session bible --prompt "And God said" --max-tokens 80 --store /var/tmp/lagoon
+        lagoon-lm generate data/kjv-tiny --session bible --prompt "Amen." --stop $'\\n' --socket lagoon.sock
         lagoon-lm generate data/kjv-tiny --session bible --temperature 0.8 --top-p 0.9 --seed 7 --socket lagoon.sock
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var daemon: DaemonOptions
-
-  @Option(help: "Name of the session.")
-  var session: String
+  @OptionGroup var reading: SessionReading
 
   @Option(help: "What follows the document (default: a newline).")
   var prompt = "\n"
 
-  @Option(help: "Most tokens to generate.")
-  var maxTokens = 128
-
-  @Option(help: "0 is greedy, 1 as trained, more is wilder.")
-  var temperature = 0.0
-
-  @Option(help: "Draw from the likeliest tokens that hold this share of the probability.")
-  var topP = 1.0
-
-  @Option(help: "Seed of the draws.")
-  var seed: UInt64 = 0
+  @OptionGroup var sampling: SamplingOptions
 
   @Flag(help: "Print the result as JSON at the end instead of streaming it.")
   var json = false
@@ -59,55 +45,44 @@ struct Generate: ParsableCommand {
   }
 
   func validate() throws {
-    guard (1...1 << 20).contains(maxTokens) else {
-      throw ValidationError("--max-tokens \(maxTokens) is not in 1...1048576.")
-    }
     guard !prompt.isEmpty else {
       throw ValidationError("--prompt is empty; the model continues from something.")
     }
   }
 
   func run() throws {
-    var sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
-    let decoder = try model.load()
-    let tokenizer = try model.tokenizer(decoder.configuration)
-    let promptTokens = try tokenizer.encode(Array(prompt.utf8), isBeginning: false)
-    let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
-    defer { link.close() }
-    let overlay = try open(decoder, link.connection, capacity: promptTokens.count + maxTokens)
-    let reader = OverlayReader(model: decoder, overlay: overlay, chunk: model.chunk)
-    let logits = try reader.read(promptTokens)
-    let clock = ContinuousClock.now
-    let ids = try reader.generate(from: logits, count: maxTokens, sampler: &sampler) { id in
-      try ExitCleanup.throwIfEnding()
-      if !json { try Output.write(tokenizer.bytes(of: id)) }
-    }
-    let seconds = (ContinuousClock.now - clock).inSeconds
-    if json {
-      try Output.json(
-        Result(
-          text: String(decoding: tokenizer.decode(ids), as: UTF8.self), tokenIDs: ids, tokens: ids.count,
-          sessionTokens: overlay.tokens, stopped: ids.count < maxTokens ? "end_token" : "max_tokens",
-          seconds: seconds,
-          tokensPerSecond: Double(ids.count) / seconds, compute: decoder.computeSummary))
-    } else {
-      try Output.write("\n")
+    try reading.run { tokenizer in
+      let tokens = try tokenizer.encode(Array(prompt.utf8), isBeginning: false)
+      guard !tokens.isEmpty else { throw ToolError("--prompt has no tokens in this model's vocabulary") }
+      return try sampling.prompt(tokens, replacingInvalid: json)
+    } _: { (prompt: Prompt, opened) in
+      let batch = PromptBatch(
+        model: opened.model, tokenizer: opened.tokenizer, session: opened.session, chunk: reading.model.chunk)
+      let clock = ContinuousClock.now
+      var result = Answer()
+      try batch.run([prompt]) { _, text in
+        try ExitCleanup.throwIfEnding()
+        if !json { try Output.write(text) }
+      } done: { _, answer in
+        result = answer
+      }
+      try report(result, opened, seconds: (ContinuousClock.now - clock).inSeconds)
     }
   }
 
-  private func open(
-    _ decoder: DecoderModel, _ connection: LagoonConnection, capacity: Int
-  ) throws -> RemoteOverlay {
-    do {
-      return try connection.openSession(session, fingerprint: try decoder.fingerprint()).overlay(
-        capacity: capacity)
-    } catch let error as LagoonError where error.code == .notFound {
-      throw ToolError(
-        daemon.isTemporary
-          ? "there is no session '\(session)' in a new store: pass the --store or --socket of the one that has it"
-          : "there is no session '\(session)'; lagoon-lm ingest makes one [notFound]")
-    } catch let error as LagoonError where error.code == .otherModel {
-      throw ToolError("session '\(session)' was filled by another model than \(model.folder) [otherModel]")
+  private func report(_ answer: Answer, _ opened: SessionReading.Opened, seconds: Double) throws {
+    let rate = Double(answer.tokens.count) / seconds
+    guard json else {
+      try Output.write("\n")
+      return Output.note(
+        "\(Units.count(answer.tokens.count)) tokens in \(Units.seconds(seconds)), \(Units.rate(rate, "tokens")), "
+          + "ended by \(answer.stopReason.rawValue)")
     }
+    try Output.json(
+      Result(
+        text: String(decoding: answer.text, as: UTF8.self), tokenIDs: answer.tokens,
+        tokens: answer.tokens.count, sessionTokens: opened.session.info.tokens,
+        stopped: answer.stopReason.rawValue, seconds: seconds, tokensPerSecond: rate,
+        compute: opened.model.computeSummary))
   }
 }

@@ -9,26 +9,25 @@ import Transformer
 
 struct Logits: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Write the logits of every token, with everything kept.",
+    abstract: "Write the logits of every token, with everything kept unless --policy says otherwise.",
     discussion: """
       OUT.safetensors gets "logits", f32 [tokens, vocabulary]: row t predicts token t + 1.
 
       EXAMPLES
         lagoon-lm tokenize data/kjv-tiny --text chapter.txt > ids.json
         lagoon-lm logits data/kjv-tiny --tokens ids.json -o logits.safetensors
+        lagoon-lm logits data/kjv-tiny --tokens ids.json -o lagkv.safetensors --policy lagkv --lag 64 --ratio 0.25
       """)
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var daemon: DaemonOptions
+  @OptionGroup var retention: RetentionOptions
 
   @Option(help: "Token ids: a file with a JSON array, or - for standard input.")
   var tokens: String
 
   @Option(name: .shortAndLong, help: "The safetensors file to write.")
   var output: String
-
-  @Option(help: "Element type in which the session holds K and V.")
-  var dtype = ElementType.float32
 
   @Flag(help: "Print what was written as JSON.")
   var json = false
@@ -48,11 +47,8 @@ struct Logits: ParsableCommand {
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
-    let c = decoder.configuration
-    let parameters = SessionParameters(
-      name: "logits", layers: c.layers, kvHeads: c.kvHeads, headDim: c.headDim, elementType: dtype,
-      policy: .full,
-      fingerprint: fingerprint)
+    let parameters = retention.parameters(
+      name: "logits", decoder.configuration, fingerprint: fingerprint, dtype: .float32, policy: .full)
     let progress = ProgressLine(total: ids.count, unit: "tokens")
     defer { progress.finish() }
     var logits: [Float] = []

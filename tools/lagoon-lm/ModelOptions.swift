@@ -6,7 +6,7 @@ import Transformer
 
 /// The model and how it computes.
 struct ModelOptions: ParsableArguments {
-  @Argument(help: ArgumentHelp("Model folder: config.json, model.safetensors.", valueName: "model"))
+  @Argument(help: ArgumentHelp("Model folder: config.json, safetensors, tokenizer.", valueName: "model"))
   var folder: String
 
   @Option(help: "Arithmetic of the matmuls: f32, or bf16 factors with f32 sums.")

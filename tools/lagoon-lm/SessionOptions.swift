@@ -11,7 +11,7 @@ struct RetentionOptions: ParsableArguments {
   static let defaultLag = 128
   static let defaultRatio = 0.25
 
-  @Option(help: "Which rows of a partition are kept (default: lagkv).")
+  @Option(help: "Which rows of a partition are kept (default: lagkv; for logits, full).")
   var policy: PolicyKind?
 
   @Option(help: "First tokens that are always kept (default: \(defaultSinks)).")
@@ -38,12 +38,13 @@ struct RetentionOptions: ParsableArguments {
 
   /// The session that these options ask for.
   func parameters(
-    name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType
+    name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType,
+    policy defaultPolicy: PolicyKind = .lagkv
   ) -> SessionParameters {
     SessionParameters(
       name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
       headDim: configuration.headDim,
-      elementType: dtype ?? defaultType, policy: policy ?? .lagkv, sinks: sinks ?? Self.defaultSinks,
+      elementType: dtype ?? defaultType, policy: policy ?? defaultPolicy, sinks: sinks ?? Self.defaultSinks,
       lag: lag ?? Self.defaultLag, ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1,
       seed: seed ?? 0,
       exemptLayers: Set(exemptLayers?.layers ?? []), fingerprint: fingerprint)
