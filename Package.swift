@@ -117,3 +117,19 @@ let package = Package(
   ],
   cxxLanguageStandard: .cxx17
 )
+
+// Coverage-guided fuzz targets need a sanitizer that ordinary builds do without: tools/fuzz/fuzz.sh builds and runs them.
+if Context.environment["LAGOON_FUZZ"] != nil {
+  func fuzz(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+      name: "fuzz-" + name, dependencies: dependencies + ["FuzzDriver"], path: "tools/fuzz/" + name,
+      swiftSettings: strict)
+  }
+  package.targets += [
+    .systemLibrary(name: "CLibFuzzer", path: "tools/fuzz/CLibFuzzer"),
+    .target(name: "FuzzDriver", dependencies: ["CLibFuzzer"], path: "tools/fuzz/driver", swiftSettings: strict),
+    fuzz("config", ["Transformer"]),
+    fuzz("safetensors", ["Safetensors"]),
+    fuzz("tokenizer", ["Tokenization"]),
+  ]
+}
