@@ -23,9 +23,7 @@ struct ListeningSocket: ~Copyable, Sendable {
     try Self.makeFolder(folder)
     // Two daemons that start at once take turns here, so that neither replaces the other's new socket.
     let lock = try Self.open(folder)
-    guard flock(lock.number, LOCK_EX) == 0 else {
-      throw DaemonError("the folder \(folder) cannot be locked", SystemError(errno))
-    }
+    try Self.takeTurn(lock, folder)
     try Self.removeStale(path)
     let number: Int32
     do throws(SystemError) {
@@ -41,6 +39,22 @@ struct ListeningSocket: ~Copyable, Sendable {
     descriptor = Descriptor(owning: number)
     self.path = path
     self.identity = identity
+  }
+
+  /// Locks the folder for as long as `lock` is open. Waits for some seconds only: where the folder is everybody's, a stranger
+  /// may hold its lock for good.
+  private static func takeTurn(_ lock: borrowing Descriptor, _ folder: String) throws(DaemonError) {
+    for _ in 0..<100 {
+      if flock(lock.number, LOCK_EX | LOCK_NB) == 0 { return }
+      let cause = SystemError(errno)
+      guard cause.code == EWOULDBLOCK || cause.code == EINTR else {
+        throw DaemonError("the folder \(folder) cannot be locked", cause)
+      }
+      usleep(50_000)
+    }
+    throw DaemonError(
+      "another program has held the lock of the folder \(folder) for five seconds; choose a folder of your own",
+      SystemError(EWOULDBLOCK))
   }
 
   deinit {
