@@ -55,6 +55,8 @@ let package = Package(
       name: "Kernels",
       cxxSettings: [.headerSearchPath(".")],
       linkerSettings: [.linkedLibrary("hwy")]),
+    // C++ behind a C interface: SentencePiece has no other.
+    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
 
     // Rooms; imports only point down.
     room("LagKV", ["Kernels"]),
@@ -73,7 +75,7 @@ let package = Package(
       ]),
     room("Safetensors", []),
     room("GoldenCases", ["Safetensors", "LagKV"]),
-    room("Tokenization", []),
+    room("Tokenization", ["CSentencePiece"]),
     room("Transformer", ["Safetensors", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "LagoonClient"]),
