@@ -55,6 +55,8 @@ let package = Package(
       name: "Kernels",
       cxxSettings: [.headerSearchPath(".")],
       linkerSettings: [.linkedLibrary("hwy")]),
+    // C++ behind a C interface: SentencePiece has no other.
+    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
 
     // Rooms; imports only point down.
     room("LagKV", ["Kernels"]),
@@ -74,7 +76,7 @@ let package = Package(
     room("StrictJSON", []),
     room("Safetensors", ["StrictJSON"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
-    room("Tokenization", []),
+    room("Tokenization", ["StrictJSON", "CSentencePiece"]),
     room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),

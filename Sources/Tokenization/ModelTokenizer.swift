@@ -7,16 +7,24 @@ public enum ModelTokenizer {
   /// - Parameter vocabularySize: `vocab_size` of the model.
   /// - Throws: `unsupported` when the folder has another tokenizer or none that fits.
   public static func load(folder: String, vocabularySize: Int) throws(TokenizerError) -> any Tokenizer {
-    for file in ["tokenizer.json", "tokenizer.model"]
-    where FileManager.default.fileExists(atPath: folder + "/" + file) {
+    if FileManager.default.fileExists(atPath: folder + "/tokenizer.json") {
       throw TokenizerError(
         .unsupported, "this tokenizer format is not supported; a model of 256 byte tokens has no such file",
-        path: folder + "/" + file)
+        path: folder + "/tokenizer.json")
+    }
+    if FileManager.default.fileExists(atPath: folder + "/tokenizer.model") {
+      let tokenizer = try sentencePiece(folder: folder)
+      guard tokenizer.vocabularySize <= vocabularySize else {
+        throw TokenizerError(
+          .unsupported, "\(tokenizer.vocabularySize) tokens, but the model has \(vocabularySize)",
+          path: folder + "/tokenizer.model", name: "vocab_size")
+      }
+      return tokenizer
     }
     guard vocabularySize == ByteTokenizer().vocabularySize else {
       throw TokenizerError(
         .unsupported,
-        "\(vocabularySize) tokens and no tokenizer.json; without one only byte models (256) can be used with text",
+        "\(vocabularySize) tokens and neither tokenizer.json nor tokenizer.model; without one only byte models (256) can be used with text",
         path: folder, name: "vocab_size")
     }
     return ByteTokenizer()

@@ -7,6 +7,7 @@ packages=(
   liblmdb-dev libzstd-dev libxxhash-dev  # store
   libhwy-dev libdnnl-dev                 # kernels, matmul
   libpng-dev                             # heat map
+  libsentencepiece-dev                   # tokenizer.model
   bible-kjv                              # the demo's document
 )
 
