@@ -134,14 +134,20 @@ struct CanonicalComposition {
     let pair = UInt64(first) << 32 | UInt64(second)
     if let known = compositions[pair] { return known }
     if compositions.count > Self.maximumAnswers { compositions.removeAll() }
-    var text = ""
-    for value in [first, second] { text.unicodeScalars.append(Unicode.Scalar(value) ?? "\u{FFFD}") }
-    // Decomposed again first: Foundation leaves a composite and a second starter, such as U+D558 U+11AB, as they are.
-    let scalars = text.decomposedStringWithCanonicalMapping.precomposedStringWithCanonicalMapping
-      .unicodeScalars
-    let composed = scalars.count == 1 ? scalars.first?.value : nil
+    let composed = Self.compose(first, second)
     compositions[pair] = .some(composed)
     return composed
+  }
+
+  /// Foundation's answer, with two of its errors mended (Swift 6.3): it leaves a composite and a second starter, such as U+D558
+  /// U+11AB, as they are, so both are decomposed first; and it takes scalars past U+FFFF for others, so the standard library
+  /// must find the answer equal to the question.
+  private static func compose(_ first: UInt32, _ second: UInt32) -> UInt32? {
+    var text = ""
+    for value in [first, second] { text.unicodeScalars.append(Unicode.Scalar(value) ?? "\u{FFFD}") }
+    let composed = text.decomposedStringWithCanonicalMapping.precomposedStringWithCanonicalMapping
+    guard composed.unicodeScalars.count == 1, composed == text else { return nil }
+    return composed.unicodeScalars.first?.value
   }
 
   private static func append(_ scalar: UInt32, to result: inout [UInt8]) {

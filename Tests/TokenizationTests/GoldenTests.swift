@@ -31,4 +31,11 @@ import Tokenization
       #expect(bytes == Array(try (decoded?.text() ?? text).utf8), "\(index) \(text.debugDescription)")
     }
   }
+
+  /// The reference decodes an added token as if it were written in the byte alphabet; here it is its own text.
+  @Test func addedTokensBeyondASCIIDecodeToThemselves() throws {
+    let tokenizer = try Fixtures.tokenizer("qwen2")
+    let ids = try tokenizer.encode(Array("a caf\u{E9}<!>".utf8), isBeginning: true)
+    #expect(tokenizer.decode(ids.suffix(1)) == Array("caf\u{E9}<!>".utf8))
+  }
 }
