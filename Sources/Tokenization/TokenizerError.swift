@@ -11,6 +11,9 @@ public struct TokenizerError: Error, Sendable, Hashable, CustomStringConvertible
     public static let malformed = Code(rawValue: "malformed")
     /// The tokenizer asks for something that is not supported, or the folder has none.
     public static let unsupported = Code(rawValue: "unsupported")
+    /// The file is Hugging Face's form of a SentencePiece tokenizer, without byte-level conversion; it is not supported, the
+    /// `tokenizer.model` that such folders often have is.
+    public static let byteFallback = Code(rawValue: "byteFallback")
     /// The text cannot be encoded.
     public static let invalidText = Code(rawValue: "invalidText")
   }

@@ -6,6 +6,7 @@ packages=(
   pkg-config libc6-dev libstdc++-12-dev
   liblmdb-dev libzstd-dev libxxhash-dev  # store
   libhwy-dev libdnnl-dev                 # kernels, matmul
+  libonig-dev                            # tokenizers' patterns
   libpng-dev                             # heat map
   libsentencepiece-dev                   # tokenizer.model
   bible-kjv                              # the demo's document
