@@ -102,7 +102,8 @@ let package = Package(
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
-        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "ToolSupport", "CLMDB",
+        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "ToolSupport",
+        "CLMDB",
       ]),
 
     tests("KernelsTests", ["Kernels"]),
@@ -130,7 +131,8 @@ if Context.environment["LAGOON_FUZZ"] != nil {
   }
   package.targets += [
     .systemLibrary(name: "CLibFuzzer", path: "tools/fuzz/CLibFuzzer"),
-    .target(name: "FuzzDriver", dependencies: ["CLibFuzzer"], path: "tools/fuzz/driver", swiftSettings: strict),
+    .target(
+      name: "FuzzDriver", dependencies: ["CLibFuzzer"], path: "tools/fuzz/driver", swiftSettings: strict),
     fuzz("config", ["Transformer"]),
     fuzz("safetensors", ["Safetensors"]),
     fuzz("tokenizer", ["Tokenization"]),

@@ -24,6 +24,27 @@ import Tokenization
     #expect(ids.first == 1 && ids.count == 2)
   }
 
+  /// Folders of Llama 2 have the model in both formats: tokenizer.json is then no byte-level BPE, and the model itself is read.
+  @Test func aTranscriptOfTheModelGivesWayToIt() throws {
+    let transcript = #"{"model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0}, "merges": []}}"#
+    try withFolder(nil) { folder in
+      try Data(transcript.utf8).write(to: URL(fileURLWithPath: folder + "/tokenizer.json"))
+      let tokenizer = try ModelTokenizer.load(folder: folder, vocabularySize: 1000)
+      #expect(tokenizer.summary.hasPrefix("SentencePiece"))
+      try FileManager.default.removeItem(atPath: folder + "/tokenizer.model")
+      let error = #expect(throws: TokenizerError.self) {
+        try ModelTokenizer.load(folder: folder, vocabularySize: 1000)
+      }
+      #expect(error?.code == .byteFallback)
+      #expect(error?.message.contains("tokenizer.model") == true)
+      // Any other refusal of tokenizer.json stands, whatever lies beside it.
+      try Data("{}".utf8).write(to: URL(fileURLWithPath: folder + "/tokenizer.json"))
+      try Data(try SentencePieceFixtures.bytes("bpe.model")).write(
+        to: URL(fileURLWithPath: folder + "/tokenizer.model"))
+      #expect(throws: TokenizerError.self) { try ModelTokenizer.load(folder: folder, vocabularySize: 1000) }
+    }
+  }
+
   @Test func theConfigurationDecidesWhatIsAdded() throws {
     let none = try withFolder(#"{"add_bos_token": false, "add_eos_token": true, "chat_template": ["x"]}"#) {
       try ModelTokenizer.sentencePiece(folder: $0).options

@@ -14,5 +14,5 @@ struct Bench: ParsableCommand {
         lagoon-bench attend --keys 32768 --dtype bf16
         lagoon-bench append --durability process --json
       """,
-    subcommands: [Golden.self, Attend.self, Append.self, Latency.self, Stream.self])
+    subcommands: [Golden.self, Attend.self, Append.self, Latency.self, Tokenize.self, Stream.self])
 }
