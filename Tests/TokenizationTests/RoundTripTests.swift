@@ -65,8 +65,18 @@ private struct RandomText {
       let text = random.next()
       let once = tokenizer.decode(try tokenizer.encode(text, isBeginning: false))
       let twice = tokenizer.decode(try tokenizer.encode(once, isBeginning: false))
-      // Equality of strings is the standard library's canonical equivalence.
-      if String(decoding: once, as: UTF8.self) != String(decoding: text, as: UTF8.self) || twice != once {
+      // Equality of strings is the standard library's canonical equivalence. It takes three Tibetan vowel signs for starters,
+      // which they are by class, though they decompose to marks; so it gets them decomposed.
+      var given = String.UnicodeScalarView()
+      for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+        switch scalar {
+        case "\u{F73}": given += "\u{F71}\u{F72}".unicodeScalars
+        case "\u{F75}": given += "\u{F71}\u{F74}".unicodeScalars
+        case "\u{F81}": given += "\u{F71}\u{F80}".unicodeScalars
+        default: given.append(scalar)
+        }
+      }
+      if String(decoding: once, as: UTF8.self) != String(given) || twice != once {
         Issue.record("\(text)")
       }
     }
