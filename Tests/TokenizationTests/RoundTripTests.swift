@@ -104,10 +104,13 @@ private struct RandomText {
     }
   }
 
-  @Test(arguments: ["gpt2", "llama3", "qwen2", "smollm"]) func longWordsAreEncoded(_ name: String) throws {
+  @Test(arguments: longTests ? ["gpt2", "llama3", "qwen2", "smollm"] : ["llama3", "qwen2"])
+  func longWordsAreEncoded(_ name: String) throws {
     let tokenizer = try Fixtures.tokenizer(name)
     let megabyte = 1 << 20
-    for unit in ["a", " ", "\n", "the", "'", "1", "天", "\u{301}", "\u{301}\u{323}", "👍"] {
+    let units =
+      ["a", " ", "\u{301}\u{323}", "👍"] + (longTests ? ["\n", "the", "'", "1", "天", "\u{301}"] : [])
+    for unit in units {
       let text = Array(repeatElement(unit.utf8, count: megabyte / unit.utf8.count).joined())
       let decoded = tokenizer.decode(try tokenizer.encode(text, isBeginning: false))
       // Arrays of a megabyte are not for #expect, which would look for their difference.
