@@ -65,8 +65,18 @@ private struct RandomText {
       let text = random.next()
       let once = tokenizer.decode(try tokenizer.encode(text, isBeginning: false))
       let twice = tokenizer.decode(try tokenizer.encode(once, isBeginning: false))
-      // Equality of strings is the standard library's canonical equivalence.
-      if String(decoding: once, as: UTF8.self) != String(decoding: text, as: UTF8.self) || twice != once {
+      // Equality of strings is the standard library's canonical equivalence. It takes three Tibetan vowel signs for starters,
+      // which they are by class, though they decompose to marks; so it gets them decomposed.
+      var given = String.UnicodeScalarView()
+      for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+        switch scalar {
+        case "\u{F73}": given += "\u{F71}\u{F72}".unicodeScalars
+        case "\u{F75}": given += "\u{F71}\u{F74}".unicodeScalars
+        case "\u{F81}": given += "\u{F71}\u{F80}".unicodeScalars
+        default: given.append(scalar)
+        }
+      }
+      if String(decoding: once, as: UTF8.self) != String(given) || twice != once {
         Issue.record("\(text)")
       }
     }
@@ -94,10 +104,13 @@ private struct RandomText {
     }
   }
 
-  @Test(arguments: ["gpt2", "llama3", "qwen2", "smollm"]) func longWordsAreEncoded(_ name: String) throws {
+  @Test(arguments: longTests ? ["gpt2", "llama3", "qwen2", "smollm"] : ["llama3", "qwen2"])
+  func longWordsAreEncoded(_ name: String) throws {
     let tokenizer = try Fixtures.tokenizer(name)
     let megabyte = 1 << 20
-    for unit in ["a", " ", "\n", "the", "'", "1", "天", "\u{301}", "\u{301}\u{323}", "👍"] {
+    let units =
+      ["a", " ", "\u{301}\u{323}", "👍"] + (longTests ? ["\n", "the", "'", "1", "天", "\u{301}"] : [])
+    for unit in units {
       let text = Array(repeatElement(unit.utf8, count: megabyte / unit.utf8.count).joined())
       let decoded = tokenizer.decode(try tokenizer.encode(text, isBeginning: false))
       // Arrays of a megabyte are not for #expect, which would look for their difference.
