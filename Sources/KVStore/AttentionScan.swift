@@ -27,6 +27,21 @@ struct VisibleRows {
   }
 }
 
+extension LayerPlan {
+  /// What queries of a segment see, its own rows included.
+  func visible(_ segment: TokenGeometry.Segment) -> VisibleRows {
+    switch segment {
+    case .sinks(let positions):
+      return VisibleRows(kept: positions.upperBound, keptIsCausal: true)
+    case .partition(let p, let positions, _):
+      var window: [VisibleRows.Window] = []
+      if p > 0 { window.append(.init(partition: p - 1, rows: lag, isCausal: false)) }
+      window.append(.init(partition: p, rows: positions.upperBound - partitionStart(p), isCausal: true))
+      return VisibleRows(kept: sinks + kept * max(0, p - 1), window: window)
+    }
+  }
+}
+
 /// An accumulator that the snapshots of one pass share.
 final class RunningAttention {
   var accumulator: AttentionAccumulator

@@ -67,10 +67,19 @@ struct LayerRows {
     return SlabView(value: value, shape: shape, heads: heads)
   }
 
-  /// The first `rows` rows of partition `p` of the window, slab by slab, group by group.
+  /// The first `rows` rows of partition `p`, slab by slab, group by group. One that has left the window comes out of the
+  /// archive, cut as it was in the window, and its runs are valid until the next frame is decoded.
   func windowRuns(
     _ p: Int, rows: Int, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> [RowRun] {
+    if staged == nil, p < plan.scored(stored.record.tokens) {
+      guard plan.archive else {
+        throw StoreError(
+          .moved, "partition \(p) has left the window meanwhile, and the session keeps no archive",
+          session: stored.record.configuration.name, layer: stored.layer, partition: p)
+      }
+      return try archivedRuns(p, rows: rows, view)
+    }
     var runs: [RowRun] = []
     for i in 0..<shape.slabs(rows) {
       for group in 0..<shape.groups {
@@ -80,6 +89,25 @@ struct LayerRows {
             first: plan.partitionStart(p) + i * shape.slots, count: min(shape.slots, rows - i * shape.slots),
             heads: slab.heads, keys: slab.keys(slab.heads.lowerBound),
             values: slab.values(slab.heads.lowerBound), headStride: shape.headStride))
+      }
+    }
+    return runs
+  }
+
+  private func archivedRuns(
+    _ p: Int, rows: Int, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> [RowRun] {
+    let frame = try decoder.frame(.archive, p, rows: plan.lag, self, view).run(first: plan.partitionStart(p))
+    var runs: [RowRun] = []
+    for i in 0..<shape.slabs(rows) {
+      for group in 0..<shape.groups {
+        let heads = shape.heads(of: group)
+        let start = i * shape.slots
+        var run = frame.dropping(start, limit: min(shape.slots, rows - start), rowBytes: shape.rowBytes)
+        run.heads = heads
+        run.keys += heads.lowerBound * run.headStride
+        run.values += heads.lowerBound * run.headStride
+        runs.append(run)
       }
     }
     return runs

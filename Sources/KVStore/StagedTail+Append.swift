@@ -51,25 +51,10 @@ extension StagedTail {
           AttentionAccumulator(
             shape: shape, queries: queries.slice(tokens: part),
             firstQueryPosition: segment.positions.lowerBound))
-        try scan(visible(segment, layer), layer, running)
+        try scan(session.plan.layers[layer].visible(segment), layer, running)
         running.accumulator.finish(out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part))
         try finish(segment, layer)
       }
-    }
-  }
-
-  /// What queries of a segment see, its own rows included.
-  private func visible(_ segment: TokenGeometry.Segment, _ layer: Int) -> VisibleRows {
-    let plan = session.plan.layers[layer]
-    switch segment {
-    case .sinks(let positions):
-      return VisibleRows(kept: positions.upperBound, keptIsCausal: true)
-    case .partition(let p, let positions, _):
-      var window: [VisibleRows.Window] = []
-      if p > 0 { window.append(.init(partition: p - 1, rows: plan.lag, isCausal: false)) }
-      let own = positions.upperBound - plan.partitionStart(p)
-      window.append(.init(partition: p, rows: own, isCausal: true))
-      return VisibleRows(kept: plan.sinks + plan.kept * max(0, p - 1), window: window)
     }
   }
 

@@ -12,6 +12,8 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     case otherModel, otherText
     /// The session does not stand at the expected token count.
     case moved
+    /// Rows that were to be recomputed came out differently.
+    case recomputeMismatch
     /// A row holds NaN or infinity.
     case nonFinite
     case invalidArgument

@@ -6,7 +6,7 @@ public struct LagoonError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, Hashable, CaseIterable {
     case badFrame, badMessage, unsupportedVersion, invalidArgument, notFound, alreadyExists, busy, notBegun
     case layersUneven, otherModel, otherText, moved, nonFinite, tooLarge, stagingFull, quotaExceeded, diskFull
-    case corrupt, overloaded, shuttingDown, `internal`, notPermitted
+    case corrupt, overloaded, shuttingDown, `internal`, notPermitted, recomputeMismatch
     /// A code that this version does not know.
     case unknown
     /// Nobody answers on the socket, or it is not ours to use.
@@ -82,6 +82,7 @@ extension LagoonError.Code {
       case .shuttingDown: .shuttingDown
       case .internal: .internal
       case .notPermitted: .notPermitted
+      case .recomputeMismatch: .recomputeMismatch
       case .unspecified, .UNRECOGNIZED: .unknown
       }
   }

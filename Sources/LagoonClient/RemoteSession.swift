@@ -68,6 +68,26 @@ public final class RemoteSession {
       logSumExp: logSumExp)
   }
 
+  /// The attention of committed tokens once more, with the bits that ``step(layer:queries:keys:values:scale:)`` gave: what a
+  /// backward pass recomputes. Tokens that have left the window need a session with an archive.
+  ///
+  /// - Parameters:
+  ///   - first: position of the first token.
+  ///   - queries: `[tokens, queryHeads, headDim]` (or head-major).
+  ///   - rows: recomputed keys and values, `[tokens, kvHeads, headDim]`; nil: not checked.
+  /// - Throws: `recomputeMismatch` if `rows`, rounded to the session's element type, are not the stored bits.
+  public func stepAt(
+    layer: Int, first: Int, queries: HostTensor, rows: (keys: HostTensor, values: HostTensor)? = nil,
+    scale: Float? = nil
+  ) throws(LagoonError) -> Attention {
+    try Attention(of: queries) { (out, logSumExp) throws(LagoonError) in
+      try target.stepAt(
+        layer: layer, first: first, queries: queries, rows: rows, scale: scale, into: out,
+        logSumExp: logSumExp)
+      return first + queries.tokens
+    }
+  }
+
   /// Makes the staged rows permanent, in all layers or none. When this returns, they survive the daemon's death.
   ///
   /// - Parameters:

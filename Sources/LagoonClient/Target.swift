@@ -38,6 +38,28 @@ struct Target {
     return try take(reply, sent, out, logSumExp)
   }
 
+  /// - Parameter rows: recomputed keys and values to be compared with the stored ones.
+  func stepAt(
+    layer: Int, first: Int, queries: HostTensor, rows: (keys: HostTensor, values: HostTensor)?, scale: Float?,
+    into out: UnsafeMutableBufferPointer<Float>, logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) {
+    let sizes = try resultBytes(queries, out, logSumExp)
+    var call = WireStepAt()
+    call.handle = handle
+    call.layer = try number(layer)
+    call.firstToken = try wireCount(first, "a session")
+    if let scale { call.scale = scale }
+    let tensors = [queries] + (rows.map { [$0.keys, $0.values] } ?? [])
+    let sent = try lay(tensors, results: sizes.out + sizes.logSumExp)
+    call.queries = sent.tensors[0]
+    if rows != nil {
+      call.keys = sent.tensors[1]
+      call.values = sent.tensors[2]
+    }
+    if let offset = sent.resultOffset { call.output.arenaOffset = UInt64(offset) }
+    _ = try take(try send(.stepAt(call), tensors, sent), sent, out, logSumExp)
+  }
+
   func attend(
     layer: Int, queries: HostTensor, scale: Float?, ifTokens: Int?,
     into out: UnsafeMutableBufferPointer<Float>, logSumExp: UnsafeMutableBufferPointer<Float>

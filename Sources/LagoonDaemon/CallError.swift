@@ -40,6 +40,7 @@ struct CallError: Error, Sendable {
     case .otherModel: .otherModel
     case .otherText: .otherText
     case .moved: .moved
+    case .recomputeMismatch: .recomputeMismatch
     case .nonFinite: .nonFinite
     case .invalidArgument: .invalidArgument
     case .tooLarge: .tooLarge

@@ -18,6 +18,7 @@ extension Connection {
     case .begin(let call): return try begin(call)
     case .append(let call): return try append(call, regions)
     case .step(let call): return try step(call, regions)
+    case .stepAt(let call): return try stepAt(call, regions)
     case .attend(let call): return try attend(call, regions)
     case .commit(let call): return try commit(call)
     case .abort(let call): return try abort(call)
@@ -47,6 +48,7 @@ extension WireRequest.OneOf_Call {
     case .begin: "begin"
     case .append: "append"
     case .step: "step"
+    case .stepAt: "step_at"
     case .attend: "attend"
     case .commit: "commit"
     case .abort: "abort"

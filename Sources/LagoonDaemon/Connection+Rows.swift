@@ -41,6 +41,24 @@ extension Connection {
     return answer(results, tokens: tail.tokens[layer])
   }
 
+  func stepAt(_ call: WireStepAt, _ regions: TensorRegions) throws(CallError) -> Answer {
+    Counters.count(daemon.counters.stepCalls)
+    let open = try handles.session(call.handle)
+    let layer = try Self.layer(call.layer, of: open.session)
+    let queries = try regions.view(call.queries, "queries")
+    let keys = call.hasKeys ? try regions.view(call.keys, "keys") : nil
+    let values = call.hasValues ? try regions.view(call.values, "values") : nil
+    let first = Int(clamping: call.firstToken)
+    let place = call.hasOutput ? call.output : nil
+    let results = try resultRegion(for: queries, layout: call.queries.layout, place, regions)
+    try storing { () throws(StoreError) in
+      try open.session.stepAt(
+        layer: layer, first: first, queries: queries, keys: keys, values: values,
+        scale: call.hasScale ? call.scale : nil, out: results.out, logSumExp: results.logSumExp)
+    }
+    return answer(results, tokens: first + queries.tokens)
+  }
+
   func attend(_ call: WireAttend, _ regions: TensorRegions) throws(CallError) -> Answer {
     Counters.count(daemon.counters.attendCalls)
     let entry = try handles.entry(call.target)

@@ -83,6 +83,9 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
 
   /// the peer is not who may do this
   case notPermitted // = 22
+
+  /// recomputed keys or values are not the stored ones
+  case recomputeMismatch // = 23
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -114,6 +117,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 20: self = .shuttingDown
     case 21: self = .internal
     case 22: self = .notPermitted
+    case 23: self = .recomputeMismatch
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -143,6 +147,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .shuttingDown: return 20
     case .internal: return 21
     case .notPermitted: return 22
+    case .recomputeMismatch: return 23
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -172,6 +177,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     .shuttingDown,
     .internal,
     .notPermitted,
+    .recomputeMismatch,
   ]
 
 }
@@ -470,6 +476,14 @@ public nonisolated struct WireRequest: Sendable {
     set {call = .shutdown(newValue)}
   }
 
+  public var stepAt: WireStepAt {
+    get {
+      if case .stepAt(let v)? = call {return v}
+      return WireStepAt()
+    }
+    set {call = .stepAt(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Call: Equatable, Sendable {
@@ -494,6 +508,7 @@ public nonisolated struct WireRequest: Sendable {
     case stats(WireStats)
     case verify(WireVerify)
     case shutdown(WireShutdown)
+    case stepAt(WireStepAt)
 
   }
 
@@ -566,7 +581,7 @@ public nonisolated struct WireReply: Sendable {
     set {result = .done(newValue)}
   }
 
-  /// step, attend
+  /// step, step_at, attend
   public var attention: WireAttentionReply {
     get {
       if case .attention(let v)? = result {return v}
@@ -619,7 +634,7 @@ public nonisolated struct WireReply: Sendable {
     case description_p(WireSessionDescription)
     /// close_session, delete_session, append, close_overlay, sync, shutdown
     case done(WireDone)
-    /// step, attend
+    /// step, step_at, attend
     case attention(WireAttentionReply)
     case overlay(WireOverlayReply)
     case rows(WireFetchReply)
@@ -1332,6 +1347,83 @@ public nonisolated struct WireStep: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// The attention of committed tokens once more, with the bits that step gave: recomputation before a backward pass. Tokens that
+/// have left the window need an archive session. Keys and values, where given, must round to the stored bits.
+public nonisolated struct WireStepAt: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var handle: UInt32 {
+    get {_storage._handle}
+    set {_uniqueStorage()._handle = newValue}
+  }
+
+  public var layer: UInt32 {
+    get {_storage._layer}
+    set {_uniqueStorage()._layer = newValue}
+  }
+
+  public var firstToken: UInt64 {
+    get {_storage._firstToken}
+    set {_uniqueStorage()._firstToken = newValue}
+  }
+
+  public var queries: WireTensor {
+    get {_storage._queries ?? WireTensor()}
+    set {_uniqueStorage()._queries = newValue}
+  }
+  /// Returns true if `queries` has been explicitly set.
+  public var hasQueries: Bool {_storage._queries != nil}
+  /// Clears the value of `queries`. Subsequent reads from it will return its default value.
+  public mutating func clearQueries() {_uniqueStorage()._queries = nil}
+
+  /// absent: not checked
+  public var keys: WireTensor {
+    get {_storage._keys ?? WireTensor()}
+    set {_uniqueStorage()._keys = newValue}
+  }
+  /// Returns true if `keys` has been explicitly set.
+  public var hasKeys: Bool {_storage._keys != nil}
+  /// Clears the value of `keys`. Subsequent reads from it will return its default value.
+  public mutating func clearKeys() {_uniqueStorage()._keys = nil}
+
+  /// absent: not checked
+  public var values: WireTensor {
+    get {_storage._values ?? WireTensor()}
+    set {_uniqueStorage()._values = newValue}
+  }
+  /// Returns true if `values` has been explicitly set.
+  public var hasValues: Bool {_storage._values != nil}
+  /// Clears the value of `values`. Subsequent reads from it will return its default value.
+  public mutating func clearValues() {_uniqueStorage()._values = nil}
+
+  /// default 1/sqrt(headDim)
+  public var scale: Float {
+    get {_storage._scale ?? 0}
+    set {_uniqueStorage()._scale = newValue}
+  }
+  /// Returns true if `scale` has been explicitly set.
+  public var hasScale: Bool {_storage._scale != nil}
+  /// Clears the value of `scale`. Subsequent reads from it will return its default value.
+  public mutating func clearScale() {_uniqueStorage()._scale = nil}
+
+  public var output: WireOutputPlace {
+    get {_storage._output ?? WireOutputPlace()}
+    set {_uniqueStorage()._output = newValue}
+  }
+  /// Returns true if `output` has been explicitly set.
+  public var hasOutput: Bool {_storage._output != nil}
+  /// Clears the value of `output`. Subsequent reads from it will return its default value.
+  public mutating func clearOutput() {_uniqueStorage()._output = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
 /// Queries over every row that the target holds: a session's committed rows, or an overlay's with its staged tail.
 public nonisolated struct WireAttend: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1739,7 +1831,7 @@ public nonisolated struct WireShutdown: Sendable {
 fileprivate nonisolated let _protobuf_package = "lagoon.v1"
 
 nonisolated extension WireErrorCode: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}BAD_FRAME\0\u{1}BAD_MESSAGE\0\u{1}UNSUPPORTED_VERSION\0\u{1}INVALID_ARGUMENT\0\u{1}NOT_FOUND\0\u{1}ALREADY_EXISTS\0\u{1}BUSY\0\u{1}NOT_BEGUN\0\u{1}LAYERS_UNEVEN\0\u{1}OTHER_MODEL\0\u{1}OTHER_TEXT\0\u{1}MOVED\0\u{1}NON_FINITE\0\u{1}TOO_LARGE\0\u{1}STAGING_FULL\0\u{1}QUOTA_EXCEEDED\0\u{1}DISK_FULL\0\u{1}CORRUPT\0\u{1}OVERLOADED\0\u{1}SHUTTING_DOWN\0\u{1}INTERNAL\0\u{1}NOT_PERMITTED\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}BAD_FRAME\0\u{1}BAD_MESSAGE\0\u{1}UNSUPPORTED_VERSION\0\u{1}INVALID_ARGUMENT\0\u{1}NOT_FOUND\0\u{1}ALREADY_EXISTS\0\u{1}BUSY\0\u{1}NOT_BEGUN\0\u{1}LAYERS_UNEVEN\0\u{1}OTHER_MODEL\0\u{1}OTHER_TEXT\0\u{1}MOVED\0\u{1}NON_FINITE\0\u{1}TOO_LARGE\0\u{1}STAGING_FULL\0\u{1}QUOTA_EXCEEDED\0\u{1}DISK_FULL\0\u{1}CORRUPT\0\u{1}OVERLOADED\0\u{1}SHUTTING_DOWN\0\u{1}INTERNAL\0\u{1}NOT_PERMITTED\0\u{1}RECOMPUTE_MISMATCH\0")
 }
 
 nonisolated extension WireElementType: SwiftProtobuf._ProtoNameProviding {
@@ -1756,7 +1848,7 @@ nonisolated extension WireCodec: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Request"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{3}create_arena\0\u{3}create_session\0\u{3}open_session\0\u{3}close_session\0\u{3}list_sessions\0\u{3}describe_session\0\u{3}delete_session\0\u{1}begin\0\u{1}append\0\u{1}step\0\u{1}attend\0\u{1}commit\0\u{1}abort\0\u{3}create_overlay\0\u{3}close_overlay\0\u{1}fetch\0\u{1}sync\0\u{1}stats\0\u{1}verify\0\u{1}shutdown\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{3}create_arena\0\u{3}create_session\0\u{3}open_session\0\u{3}close_session\0\u{3}list_sessions\0\u{3}describe_session\0\u{3}delete_session\0\u{1}begin\0\u{1}append\0\u{1}step\0\u{1}attend\0\u{1}commit\0\u{1}abort\0\u{3}create_overlay\0\u{3}close_overlay\0\u{1}fetch\0\u{1}sync\0\u{1}stats\0\u{1}verify\0\u{1}shutdown\0\u{3}step_at\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2037,6 +2129,19 @@ nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.call = .shutdown(v)
         }
       }()
+      case 22: try {
+        var v: WireStepAt?
+        var hadOneofValue = false
+        if let current = self.call {
+          hadOneofValue = true
+          if case .stepAt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.call = .stepAt(v)
+        }
+      }()
       default: break
       }
     }
@@ -2131,6 +2236,10 @@ nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .shutdown?: try {
       guard case .shutdown(let v)? = self.call else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .stepAt?: try {
+      guard case .stepAt(let v)? = self.call else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -3545,6 +3654,125 @@ nonisolated extension WireStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
         let rhs_storage = _args.1
         if _storage._target != rhs_storage._target {return false}
         if _storage._layer != rhs_storage._layer {return false}
+        if _storage._queries != rhs_storage._queries {return false}
+        if _storage._keys != rhs_storage._keys {return false}
+        if _storage._values != rhs_storage._values {return false}
+        if _storage._scale != rhs_storage._scale {return false}
+        if _storage._output != rhs_storage._output {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStepAt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StepAt"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}layer\0\u{3}first_token\0\u{1}queries\0\u{1}keys\0\u{1}values\0\u{1}scale\0\u{1}output\0")
+
+  fileprivate class _StorageClass {
+    var _handle: UInt32 = 0
+    var _layer: UInt32 = 0
+    var _firstToken: UInt64 = 0
+    var _queries: WireTensor? = nil
+    var _keys: WireTensor? = nil
+    var _values: WireTensor? = nil
+    var _scale: Float? = nil
+    var _output: WireOutputPlace? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _handle = source._handle
+      _layer = source._layer
+      _firstToken = source._firstToken
+      _queries = source._queries
+      _keys = source._keys
+      _values = source._values
+      _scale = source._scale
+      _output = source._output
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._handle) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._layer) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._firstToken) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._queries) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._keys) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._values) }()
+        case 7: try { try decoder.decodeSingularFloatField(value: &_storage._scale) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._output) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._handle != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._handle, fieldNumber: 1)
+      }
+      if _storage._layer != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._layer, fieldNumber: 2)
+      }
+      if _storage._firstToken != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._firstToken, fieldNumber: 3)
+      }
+      try { if let v = _storage._queries {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._keys {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._values {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._scale {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._output {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireStepAt, rhs: WireStepAt) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._handle != rhs_storage._handle {return false}
+        if _storage._layer != rhs_storage._layer {return false}
+        if _storage._firstToken != rhs_storage._firstToken {return false}
         if _storage._queries != rhs_storage._queries {return false}
         if _storage._keys != rhs_storage._keys {return false}
         if _storage._values != rhs_storage._values {return false}
