@@ -6,14 +6,12 @@
 // every block, so a row's bits don't depend on the rows beside it.
 #include "attention.h"
 
-#include "scoring.h"  // the exponential's constants
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention.cc"
 #include "dispatch.h"
 #include "hwy/foreach_target.h"
 // after foreach_target.h
-#include "simd-inl.h"
+#include "exponential-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lagoon {
@@ -78,26 +76,6 @@ HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, Tile ti
                  logits + q * kKeyTile + r);
     }
   }
-}
-
-// exp(x) for x ≤ 0, relative error about 2e-7; 0 below kExpLowest.
-HWY_INLINE Vector FastExponentials(Vector x) {
-  const F32 d;
-  const hn::RebindToSigned<F32> di;
-  const auto round = hn::Set(d, kExpRound);
-  const auto seen = hn::Ge(x, hn::Set(d, kExpLowest));
-  x = hn::IfThenElseZero(seen, x);
-  const auto n = hn::Sub(hn::MulAdd(x, hn::Set(d, kExpInverseLog2), round), round);
-  const auto r = hn::NegMulAdd(n, hn::Set(d, kExpLog2Low), hn::NegMulAdd(n, hn::Set(d, kExpLog2High), x));
-  auto p = hn::Set(d, kExp6);
-  p = hn::MulAdd(p, r, hn::Set(d, kExp5));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp4));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp3));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp2));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
-  return hn::IfThenElseZero(seen, hn::Mul(p, hn::BitCast(d, exponent)));
 }
 
 // Turns one row's logits of a tile into weights, 0 from `visible` on, and updates its maximum and sum.

@@ -26,8 +26,7 @@ public struct AttentionAccumulator: ~Copyable {
   private var scratch: UnsafeMutablePointer<Float>?
   private var scratchSlots = 0
 
-  private var rowsPerHead: Int { tokens * shape.group }
-  private var padded: Int { lagoon_padded_dim(shape.headDim) }
+  private let layout: QueryRows
 
   /// Converts the queries to f32 and multiplies them by the scale, once.
   /// - Parameter queries: `[tokens, queryHeads, headDim]`, finite.
@@ -38,36 +37,17 @@ public struct AttentionAccumulator: ~Copyable {
     self.firstQueryPosition = firstQueryPosition
 
     // queries [kvHeads, rowsPerHead, padded], weighted (the same), maximum [kvHeads, rowsPerHead], sum (the same).
-    let rows = queries.heads * queries.tokens
-    let elements = rows * lagoon_padded_dim(shape.headDim)
-    storage = Self.allocate(floats: 2 * elements + 2 * rows)
-    storage.initialize(repeating: 0, count: 2 * elements + 2 * rows)
-    (storage + 2 * elements).update(repeating: -.infinity, count: rows)
-    pack(queries)
+    layout = QueryRows(shape: shape, tokens: queries.tokens)
+    storage = QueryRows.allocate(floats: 2 * layout.floats + 2 * layout.count)
+    storage.initialize(repeating: 0, count: 2 * layout.floats + 2 * layout.count)
+    (storage + 2 * layout.floats).update(repeating: -.infinity, count: layout.count)
+    layout.pack(queries, scale: shape.scale, to: storage)
   }
 
   deinit {
     // Both came from `allocate` and nothing else holds them: kernels keep no pointer.
     storage.deallocate()
     scratch?.deallocate()
-  }
-
-  private static func allocate(floats: Int) -> UnsafeMutablePointer<Float> {
-    UnsafeMutableRawPointer.allocate(byteCount: max(1, floats) * 4, alignment: 64)
-      .bindMemory(to: Float.self, capacity: max(1, floats))
-  }
-
-  private func pack(_ queries: TensorView) {
-    for head in 0..<shape.queryHeads {
-      let (kvHead, member) = head.quotientAndRemainder(dividingBy: shape.group)
-      for token in 0..<tokens {
-        let row = storage + (kvHead * rowsPerHead + token * shape.group + member) * padded
-        lagoon_convert(
-          queries.row(token: token, head: head), queries.elementType.rawValue, row, UInt8(LAGOON_F32),
-          shape.headDim)
-        for c in 0..<shape.headDim { row[c] *= shape.scale }
-      }
-    }
   }
 
   /// Query rows per work item: enough to use a converted tile of keys often, few enough to spread.
@@ -88,11 +68,11 @@ public struct AttentionAccumulator: ~Copyable {
     let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
     let items = tiles * shape.kvHeads
-    let work = keyRows * rowsPerHead * shape.headDim
+    let work = keyRows * layout.perHead * shape.headDim
     let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
     let pass = AttentionPass(
-      shape: shape, blocks: blocks, storage: storage, rowsPerHead: rowsPerHead, padded: padded,
-      tokensPerTile: tokensPerTile, tiles: tiles, firstQueryPosition: firstQueryPosition,
+      layout: layout, blocks: blocks, storage: storage, tokensPerTile: tokensPerTile, tiles: tiles,
+      firstQueryPosition: firstQueryPosition,
       scratch: scratch(slots: parallel ? pool?.threads ?? 1 : 1),
       scratchStride: Self.scratchStride(headDim: shape.headDim))
     if let pool, parallel {
@@ -112,7 +92,7 @@ public struct AttentionAccumulator: ~Copyable {
   private mutating func scratch(slots: Int) -> UnsafeMutablePointer<Float> {
     if let scratch, slots <= scratchSlots { return scratch }
     scratch?.deallocate()
-    let made = Self.allocate(floats: slots * Self.scratchStride(headDim: shape.headDim))
+    let made = QueryRows.allocate(floats: slots * Self.scratchStride(headDim: shape.headDim))
     scratch = made
     scratchSlots = slots
     return made
@@ -125,16 +105,14 @@ public struct AttentionAccumulator: ~Copyable {
   public func finish(out: MutableTensorView, logSumExp: LogSumExpView) {
     precondition(out.tokens == tokens && out.heads == shape.queryHeads && out.headDim == shape.headDim)
     precondition(logSumExp.tokens == tokens && logSumExp.heads == shape.queryHeads)
-    let rows = shape.queryHeads * tokens
-    let weighted = storage + rows * padded
-    let maximum = weighted + rows * padded
-    let sum = maximum + rows
+    let weighted = storage + layout.floats
+    let maximum = weighted + layout.floats
+    let sum = maximum + layout.count
     for head in 0..<shape.queryHeads {
-      let (kvHead, member) = head.quotientAndRemainder(dividingBy: shape.group)
       for token in 0..<tokens {
-        let row = kvHead * rowsPerHead + token * shape.group + member
+        let row = layout.row(token: token, head: head)
         let to = out.row(token: token, head: head)
-        let values = weighted + row * padded
+        let values = weighted + row * layout.padded
         // A sum of weights is 0 only where no row was seen; NaN, of products beyond f32, stays visible.
         let inverse = sum[row] != 0 ? 1 / sum[row] : 0
         for c in 0..<shape.headDim {
@@ -152,11 +130,9 @@ public struct AttentionAccumulator: ~Copyable {
 /// Sendable by `@unchecked`: items touch disjoint rows of `storage`, each participant its own scratch, blocks are
 /// read only, and `add` holds all of it until every item is done.
 private struct AttentionPass: @unchecked Sendable {
-  let shape: AttentionShape
+  let layout: QueryRows
   let blocks: [KeyValueBlock]
   let storage: UnsafeMutablePointer<Float>
-  let rowsPerHead: Int
-  let padded: Int
   let tokensPerTile: Int
   let tiles: Int
   let firstQueryPosition: Int
@@ -166,15 +142,16 @@ private struct AttentionPass: @unchecked Sendable {
   func run(item: Int, participant: Int) {
     let (kvHead, tile) = item.quotientAndRemainder(dividingBy: tiles)
     let firstToken = tile * tokensPerTile
-    let firstRow = kvHead * rowsPerHead + firstToken * shape.group
-    let count = min(tokensPerTile * shape.group, rowsPerHead - firstToken * shape.group)
-    let total = shape.kvHeads * rowsPerHead
-    let maximum = storage + 2 * total * padded
+    let group = layout.shape.group
+    let firstRow = kvHead * layout.perHead + firstToken * group
+    let count = min(tokensPerTile * group, layout.perHead - firstToken * group)
+    let first = firstRow * layout.padded
+    let maximum = storage + 2 * layout.floats
     var rows = lagoon_query_rows(
-      queries: storage + firstRow * padded, weighted: storage + (total + firstRow) * padded,
-      maximum: maximum + firstRow, sum: maximum + total + firstRow, rows: count, group: shape.group,
-      headDim: shape.headDim, firstPosition: Int64(firstQueryPosition + firstToken))
-    let lastPosition = firstQueryPosition + firstToken + count / shape.group - 1
+      queries: storage + first, weighted: storage + layout.floats + first, maximum: maximum + firstRow,
+      sum: maximum + layout.count + firstRow, rows: count, group: group, headDim: layout.shape.headDim,
+      firstPosition: Int64(firstQueryPosition + firstToken))
+    let lastPosition = firstQueryPosition + firstToken + count / group - 1
     for block in blocks where block.heads.contains(kvHead) && block.rows > 0 {
       if let first = block.firstPosition, first > lastPosition { continue }
       let offset = (kvHead - block.heads.lowerBound) * block.headStrideBytes

@@ -123,6 +123,53 @@ void lagoon_attend(const lagoon_query_rows *rows, const void *keys, const void *
 void lagoon_attend_scalar(const lagoon_query_rows *rows, const void *keys, const void *values,
                           uint8_t type, size_t count, int64_t firstPosition, float *scratch);
 
+// -- Attention, backward (attention_backward.cc) -------------------------------------------------------
+
+// What the gradients of the queries of one KV head start from, and where they accumulate. Rows are those of
+// lagoon_query_rows, padded and 64-byte aligned alike. With q the queries as given here, scale included:
+//
+//   P = exp(q kᵀ - lse)    dP = dOut vᵀ    dS = P * (dP - delta)
+//   dq += dS k             dk += dSᵀ q     dv += Pᵀ dOut
+//
+// So dk needs no more scaling, and dq is the gradient of the scaled queries: multiplied by the scale, once
+// and at the end, it is that of the queries themselves.
+typedef struct {
+  const float *queries;    // [rows, padded], f32, already multiplied by the scale; the padding is zero
+  const float *dOut;       // [rows, padded]: gradient of the output; the padding is zero
+  const float *logSumExp;  // [rows]: over all keys that the row sees, in this call or another
+  const float *delta;      // [rows]: sum of dOut * out over the channels, minus the gradient of logSumExp
+  float *dQueries;         // [rows, padded]: start from 0
+  size_t rows;
+  size_t group;            // query heads per KV head
+  size_t headDim;          // 1 … LAGOON_MAX_HEAD_DIM
+  int64_t firstPosition;   // position of query 0; query n stands at firstPosition + n
+} lagoon_query_gradient_rows;
+
+// How many floats of scratch `lagoon_attend_backward` needs, 64-byte aligned.
+size_t lagoon_attention_backward_scratch(size_t headDim);
+
+// Adds the share of `count` key and value rows [count, headDim], each contiguous, to the gradients: to
+// rows->dQueries, and to dKeys and dValues, f32 [count, headDim], each contiguous. Which keys a row sees is
+// as in `lagoon_attend`. Calls over parts of the keys add up to a call over all of them, since logSumExp and
+// delta are those of the whole. A row whose logSumExp is -infinity saw no key and adds nothing, whatever its
+// delta. Elements are finite, also those that no row sees. f32 accumulation. The scalar twin needs no
+// scratch.
+//
+// P is at most 1: a logit that rounding puts above the log-sum-exp counts as equal. Where P is below 2e-38 it
+// is 0, and the pair of row and key adds nothing.
+//
+// The order of summation is fixed: within a block of 48 query rows counted from row 0 (dKeys, dValues), or a
+// tile of 64 keys counted from the first of the call (dQueries), one term after the other; then block after
+// block, tile after tile. So a key's dKeys and dValues depend neither on the other keys of the call nor on
+// how keys are cut into calls; a row's dQueries depend on that cut, but not on the other rows. Bits depend on
+// the target.
+void lagoon_attend_backward(const lagoon_query_gradient_rows *rows, const void *keys, const void *values,
+                            uint8_t type, size_t count, int64_t firstPosition, float *dKeys, float *dValues,
+                            float *scratch);
+void lagoon_attend_backward_scalar(const lagoon_query_gradient_rows *rows, const void *keys,
+                                   const void *values, uint8_t type, size_t count, int64_t firstPosition,
+                                   float *dKeys, float *dValues, float *scratch);
+
 // -- Targets (targets.cc) ------------------------------------------------------------------------------
 
 // The name of the SIMD target in use on this thread, for example "AVX2".
