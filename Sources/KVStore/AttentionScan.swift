@@ -42,13 +42,27 @@ extension LayerPlan {
   }
 }
 
-/// An accumulator that the snapshots of one pass share.
-final class RunningAttention {
+/// Where rows of a layer are.
+enum RowPlace {
+  /// In the kept stream: a run's `first` is a row of it.
+  case kept
+  /// In a partition: a run's `first` is an absolute position.
+  case partition(Int)
+}
+
+/// What one pass over the visible rows does with them; its snapshots share it.
+protocol RowVisitor: AnyObject {
+  /// - Parameter runs: of one place, valid during the call.
+  func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?)
+}
+
+/// Attention, forward.
+final class RunningAttention: RowVisitor {
   var accumulator: AttentionAccumulator
 
   init(_ accumulator: consuming AttentionAccumulator) { self.accumulator = accumulator }
 
-  func add(_ runs: [RowRun], _ type: ElementType, causal: Bool, pool: WorkerPool?) {
+  func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
     accumulator.add(runs.map { $0.block(type, causal: causal) }, pool: pool)
   }
 }
@@ -59,7 +73,7 @@ extension Session {
   /// Slab indices put together at once where the kept rows come out of frames.
   private static let assembledSlabs = 16
 
-  /// Adds the visible rows to `running`: the window first (it may be gone in a later snapshot), then the kept stream
+  /// Shows the visible rows to `visitor`: the window first (it may be gone in a later snapshot), then the kept stream
   /// from its start, in blocks that depend on the token count alone. The kept stream only grows, and its full slabs and
   /// frames never change, so later snapshots may go on with it.
   ///
@@ -70,7 +84,7 @@ extension Session {
   /// - Returns: the first snapshot's token count.
   func scan(
     _ given: VisibleRows?, layer: Int, tail: StagedTail? = nil, decoder: FrameDecoder, ifTokens: Int? = nil,
-    into running: RunningAttention
+    into visitor: some RowVisitor
   ) throws(StoreError) -> Int {
     let plan = plan.layers[layer]
     let batch = max(
@@ -87,8 +101,8 @@ extension Session {
           validated: store.validated, decoder: decoder)
         var now = VisibleRows.all(plan, tokens: record.tokens)
         if let known { now = known }
-        if isFirst { try addWindow(now, rows, view, running) }
-        try addKept(now, slabs: index..<index + batch, rows, view, running)
+        if isFirst { try addWindow(now, rows, view, visitor) }
+        try addKept(now, slabs: index..<index + batch, rows, view, visitor)
         return Scanned(rows: now, tokens: record.tokens)
       }
       if isFirst { scanned = seen }
@@ -104,17 +118,19 @@ extension Session {
   }
 
   private func addWindow(
-    _ visible: VisibleRows, _ rows: LayerRows, _ view: borrowing ReadTransaction, _ running: RunningAttention
+    _ visible: VisibleRows, _ rows: LayerRows, _ view: borrowing ReadTransaction, _ visitor: some RowVisitor
   ) throws(StoreError) {
     for part in visible.window {
       let runs = try rows.windowRuns(part.partition, rows: part.rows, view)
-      running.add(runs, configuration.elementType, causal: part.isCausal, pool: store.options.pool)
+      visitor.add(
+        runs, of: .partition(part.partition), configuration.elementType, causal: part.isCausal,
+        pool: store.options.pool)
     }
   }
 
   private func addKept(
     _ visible: VisibleRows, slabs: Range<Int>, _ rows: LayerRows, _ view: borrowing ReadTransaction,
-    _ running: RunningAttention
+    _ visitor: some RowVisitor
   ) throws(StoreError) {
     let slots = rows.plan.shape.slots
     let type = configuration.elementType
@@ -122,9 +138,12 @@ extension Session {
     let range = min(visible.kept, slabs.lowerBound * slots)..<min(visible.kept, slabs.upperBound * slots)
     if rows.plan.hasColdFrames, range.upperBound > rows.plan.sinks {
       let assembled = try AssembledSlabs(range, rows, view, pool: store.slabPool)
-      withExtendedLifetime(assembled) { running.add(assembled.runs, type, causal: false, pool: pool) }
+      withExtendedLifetime(assembled) {
+        visitor.add(assembled.runs, of: .kept, type, causal: false, pool: pool)
+      }
     } else {
-      running.add(try rows.keptSlabRuns(range, view), type, causal: visible.keptIsCausal, pool: pool)
+      visitor.add(
+        try rows.keptSlabRuns(range, view), of: .kept, type, causal: visible.keptIsCausal, pool: pool)
     }
   }
 }
@@ -204,7 +223,7 @@ extension Session {
     logSumExp: LogSumExpView
   ) throws(StoreError) -> Int {
     try checkLayer(layer)
-    let shape = try attentionShape(queries, scale, out, logSumExp)
+    let shape = try attentionShape(queries, scale, out.readOnly, logSumExp)
     try checkFinite(queries, layer: layer)
     let running = RunningAttention(
       AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))

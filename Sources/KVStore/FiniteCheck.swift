@@ -4,7 +4,7 @@ import SparseAttention
 
 extension Session {
   /// - Throws: `nonFinite` naming layer, query head, query and channel.
-  func checkFinite(_ queries: TensorView, layer: Int) throws(StoreError) {
+  func checkFinite(_ queries: TensorView, layer: Int, what: String = "queries") throws(StoreError) {
     func check(_ token: Int, _ head: Int, _ elements: Int) throws(StoreError) {
       let bad = lagoon_first_nonfinite(
         queries.row(token: token, head: head), queries.elementType.rawValue, elements)
@@ -12,7 +12,7 @@ extension Session {
       let badHead = head + bad / queries.headDim
       let channel = bad % queries.headDim
       throw StoreError(
-        .nonFinite, "the queries hold NaN or infinity at query \(token), query head \(badHead)",
+        .nonFinite, "\(what): NaN or infinity at query \(token), query head \(badHead)",
         session: configuration.name, layer: layer, head: badHead, channel: channel)
     }
     for token in 0..<queries.tokens {

@@ -36,6 +36,8 @@ struct Ledger: Sendable {
   }
 
   let quotaPages: Int
+  /// Pages of scratch files, outside of LMDB but on the same disk.
+  var scratchPages = 0
   var usage: Usage
   /// Pages freed by recent transactions, oldest first: not reusable while a reader may see them, nor by the next
   /// transaction after.
@@ -59,7 +61,8 @@ struct Ledger: Sendable {
   ///
   /// - Parameter usingReserve: deletes may use what is kept back for them.
   func excess(of cost: WriteCost, oldestReader: UInt64, last: UInt64, usingReserve: Bool = false) -> Int {
-    usage.pages + pinned(oldestReader: oldestReader, last: last) + cost.pages(treePages: usage.treePages)
+    usage.pages + scratchPages + pinned(oldestReader: oldestReader, last: last)
+      + cost.pages(treePages: usage.treePages)
       + (usingReserve ? 0 : reservePages) - quotaPages
   }
 

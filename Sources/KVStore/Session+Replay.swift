@@ -22,7 +22,7 @@ extension Session {
     scale: Float? = nil, out: MutableTensorView, logSumExp: LogSumExpView
   ) throws(StoreError) {
     try checkLayer(layer)
-    let shape = try attentionShape(queries, scale, out, logSumExp)
+    let shape = try attentionShape(queries, scale, out.readOnly, logSumExp)
     try checkFinite(queries, layer: layer)
     let segments = try replayed(layer: layer, first: first, count: queries.tokens)
     let decoder = FrameDecoder()

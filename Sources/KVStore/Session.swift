@@ -94,7 +94,7 @@ extension Session {
 
   /// - Throws: `invalidArgument` where queries, out and log-sum-exp do not fit each other or the session, `tooLarge`.
   func attentionShape(
-    _ queries: TensorView, _ scale: Float?, _ out: MutableTensorView, _ logSumExp: LogSumExpView
+    _ queries: TensorView, _ scale: Float?, _ out: TensorView, _ logSumExp: LogSumExpView
   ) throws(StoreError) -> AttentionShape {
     let name = configuration.name
     guard queries.headDim == configuration.headDim else {

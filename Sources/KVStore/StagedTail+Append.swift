@@ -39,7 +39,7 @@ extension StagedTail {
         .invalidArgument, "\(queries.tokens) queries for \(keys.tokens) keys",
         session: session.configuration.name)
     }
-    let shape = try session.attentionShape(queries, scale, out, logSumExp)
+    let shape = try session.attentionShape(queries, scale, out.readOnly, logSumExp)
     try session.checkFinite(queries, layer: layer)
     try allOrNothing(layer) { () throws(StoreError) in
       let start = layers[layer].tokens

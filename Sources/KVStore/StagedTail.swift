@@ -93,7 +93,7 @@ public final class StagedTail {
   ) throws(StoreError) -> Int {
     try checkAlive()
     try session.checkLayer(layer)
-    let shape = try session.attentionShape(queries, scale, out, logSumExp)
+    let shape = try session.attentionShape(queries, scale, out.readOnly, logSumExp)
     try session.checkFinite(queries, layer: layer)
     let running = RunningAttention(
       AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))

@@ -14,6 +14,10 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     case moved
     /// Rows that were to be recomputed came out differently.
     case recomputeMismatch
+    /// A call of a backward pass that is not the next one, nor the last once more.
+    case badOrder
+    /// A backward pass whose accumulators can no longer be relied on.
+    case backwardLost
     /// A row holds NaN or infinity.
     case nonFinite
     case invalidArgument

@@ -261,6 +261,34 @@ extension Writer {
   }
 }
 
+// MARK: - Scratch
+
+extension Writer {
+  /// Counts a scratch file in the quota.
+  ///
+  /// - Throws: `quotaExceeded`.
+  func takeScratch(bytes: Int, for session: String) throws(StoreError) {
+    let pages = bytes / SlabShape.pageBytes + 1
+    let oldest = environment.readers.oldest
+    let last = environment.readers.last
+    let missing = ledger.withLock { ledger in
+      let missing = ledger.excess(of: WriteCost(), oldestReader: oldest, last: last) + pages
+      if missing <= 0 { ledger.scratchPages += pages }
+      return missing
+    }
+    guard missing <= 0 else {
+      throw StoreError(
+        .quotaExceeded,
+        "the accumulators of a backward pass take \(bytes) bytes, \(missing * SlabShape.pageBytes) more than the quota has"
+          + " left: delete sessions or start with a larger quota", session: session)
+    }
+  }
+
+  func giveScratch(bytes: Int) {
+    ledger.withLock { $0.scratchPages -= bytes / SlabShape.pageBytes + 1 }
+  }
+}
+
 // MARK: - Reclaim
 
 extension Writer {

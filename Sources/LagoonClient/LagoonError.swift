@@ -6,7 +6,8 @@ public struct LagoonError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, Hashable, CaseIterable {
     case badFrame, badMessage, unsupportedVersion, invalidArgument, notFound, alreadyExists, busy, notBegun
     case layersUneven, otherModel, otherText, moved, nonFinite, tooLarge, stagingFull, quotaExceeded, diskFull
-    case corrupt, overloaded, shuttingDown, `internal`, notPermitted, recomputeMismatch
+    case corrupt, overloaded, shuttingDown, `internal`, notPermitted, recomputeMismatch, badOrder,
+      backwardLost
     /// A code that this version does not know.
     case unknown
     /// Nobody answers on the socket, or it is not ours to use.
@@ -83,6 +84,8 @@ extension LagoonError.Code {
       case .internal: .internal
       case .notPermitted: .notPermitted
       case .recomputeMismatch: .recomputeMismatch
+      case .badOrder: .badOrder
+      case .backwardLost: .backwardLost
       case .unspecified, .UNRECOGNIZED: .unknown
       }
   }

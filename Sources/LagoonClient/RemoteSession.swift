@@ -88,6 +88,19 @@ public final class RemoteSession {
     }
   }
 
+  /// Begins a backward pass over the session's tokens, which must not grow until it ends.
+  ///
+  /// - Throws: `invalidArgument` without an archive, `quotaExceeded`, `diskFull`.
+  public func beginBackward() throws(LagoonError) -> RemoteBackward {
+    var call = WireBeginBackward()
+    call.handle = target.handle
+    let exchange = target.connection.exchange
+    guard case .backward(let reply)? = try exchange.call(.beginBackward(call)).result else {
+      throw exchange.unexpectedReply("begin_backward")
+    }
+    return RemoteBackward(reply, kvHeads: parameters.kvHeads, connection: target.connection)
+  }
+
   /// Makes the staged rows permanent, in all layers or none. When this returns, they survive the daemon's death.
   ///
   /// - Parameters:

@@ -76,6 +76,43 @@ struct Target {
     return try take(try send(.attend(call), [queries], sent), sent, out, logSumExp)
   }
 
+  /// The gradients of one chunk; the target is a backward pass.
+  func stepBackward(
+    layer: Int, first: Int, queries: HostTensor, attention: (out: HostTensor, logSumExp: HostTensor),
+    gradient: (out: HostTensor, logSumExp: HostTensor?), scale: Float?,
+    into results: [UnsafeMutableBufferPointer<Float>]
+  ) throws(LagoonError) {
+    var call = WireStepBackward()
+    call.handle = handle
+    call.layer = try number(layer)
+    call.firstToken = try wireCount(first, "a session")
+    if let scale { call.scale = scale }
+    let tensors =
+      [queries, attention.out, attention.logSumExp, gradient.out] + (gradient.logSumExp.map { [$0] } ?? [])
+    let sent = try lay(tensors, results: results.reduce(0) { $0 + $1.count * 4 })
+    call.queries = sent.tensors[0]
+    call.out = sent.tensors[1]
+    call.logSumExp = sent.tensors[2]
+    call.dOut = sent.tensors[3]
+    if gradient.logSumExp != nil { call.dLogSumExp = sent.tensors[4] }
+    if let offset = sent.resultOffset { call.output.arenaOffset = UInt64(offset) }
+    guard case .gradients(let reply)? = try send(.stepBackward(call), tensors, sent).result else {
+      throw exchange.unexpectedReply("step_backward")
+    }
+    var end = sent.resultOffset ?? 0
+    for (place, result) in zip([reply.dQueries.place, reply.dKeys.place, reply.dValues.place], results) {
+      let result = UnsafeMutableRawBufferPointer(result)
+      if sent.resultOffset != nil, let arena = connection.arena {
+        guard place == .arenaOffset(UInt64(end)) else { throw exchange.unexpectedReply("step_backward") }
+        result.copyMemory(from: UnsafeRawBufferPointer(rebasing: arena.bytes[end..<end + result.count]))
+      } else {
+        guard place == .inlineOffset(UInt64(end)) else { throw exchange.unexpectedReply("step_backward") }
+        try exchange.receiveTensors(into: result)
+      }
+      end += result.count
+    }
+  }
+
   // MARK: Tensors on their way
 
   /// Where a call's tensors travel.

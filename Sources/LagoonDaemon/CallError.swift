@@ -41,6 +41,8 @@ struct CallError: Error, Sendable {
     case .otherText: .otherText
     case .moved: .moved
     case .recomputeMismatch: .recomputeMismatch
+    case .badOrder: .badOrder
+    case .backwardLost: .backwardLost
     case .nonFinite: .nonFinite
     case .invalidArgument: .invalidArgument
     case .tooLarge: .tooLarge

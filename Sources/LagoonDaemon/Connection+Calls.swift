@@ -19,6 +19,9 @@ extension Connection {
     case .append(let call): return try append(call, regions)
     case .step(let call): return try step(call, regions)
     case .stepAt(let call): return try stepAt(call, regions)
+    case .beginBackward(let call): return try beginBackward(call)
+    case .stepBackward(let call): return try stepBackward(call, regions)
+    case .endBackward(let call): return try endBackward(call)
     case .attend(let call): return try attend(call, regions)
     case .commit(let call): return try commit(call)
     case .abort(let call): return try abort(call)
@@ -49,6 +52,9 @@ extension WireRequest.OneOf_Call {
     case .append: "append"
     case .step: "step"
     case .stepAt: "step_at"
+    case .beginBackward: "begin_backward"
+    case .stepBackward: "step_backward"
+    case .endBackward: "end_backward"
     case .attend: "attend"
     case .commit: "commit"
     case .abort: "abort"

@@ -75,6 +75,10 @@ extension Connection {
           layer: Int(call.layer), queries: queries, scale: scale, ifTokens: ifTokens, out: results.out,
           logSumExp: results.logSumExp)
       }
+    case .backward:
+      throw CallError(
+        .invalidArgument,
+        "handle \(call.target) is a backward pass; attention is over a session or an overlay")
     case .overlay(let tail, let session):
       let layer = try Self.layer(call.layer, of: session)
       if let ifTokens, ifTokens != tail.tokens[layer] {
@@ -190,7 +194,7 @@ extension Connection {
     return answer
   }
 
-  private static func layer(_ layer: UInt32, of session: Session) throws(CallError) -> Int {
+  static func layer(_ layer: UInt32, of session: Session) throws(CallError) -> Int {
     let layers = session.configuration.layers
     guard layer < UInt32(layers) else {
       var failure = CallError(

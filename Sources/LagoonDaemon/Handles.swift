@@ -16,6 +16,7 @@ struct Handles {
   enum Entry {
     case session(OpenSession)
     case overlay(StagedTail, of: Session)
+    case backward(BackwardPass)
   }
 
   private var entries: [UInt32: Entry] = [:]
@@ -47,6 +48,8 @@ struct Handles {
     case .session(let session): return session
     case .overlay:
       throw CallError(.invalidArgument, "handle \(handle) is an overlay; this call is about a session")
+    case .backward:
+      throw CallError(.invalidArgument, "handle \(handle) is a backward pass; this call is about a session")
     case nil: throw Self.unknown(handle)
     }
   }
@@ -61,6 +64,9 @@ struct Handles {
   func tail(_ handle: UInt32) throws(CallError) -> (tail: StagedTail, session: Session) {
     switch try entry(handle) {
     case .overlay(let tail, let session): return (tail, session)
+    case .backward:
+      throw CallError(
+        .invalidArgument, "handle \(handle) is a backward pass; rows go to a session or an overlay")
     case .session(let open):
       guard let writer = open.writer else {
         var failure = CallError(.notBegun, "session '\(open.name)' is not being written here: begin first")
@@ -79,9 +85,21 @@ struct Handles {
 
   mutating func closeOverlay(_ handle: UInt32) throws(CallError) {
     guard case .overlay(let tail, _) = try entry(handle) else {
-      throw CallError(.invalidArgument, "handle \(handle) is a session, not an overlay")
+      throw CallError(.invalidArgument, "handle \(handle) is not an overlay")
     }
     tail.abort()
+    entries[handle] = nil
+  }
+
+  func backward(_ handle: UInt32) throws(CallError) -> BackwardPass {
+    guard case .backward(let pass) = try entry(handle) else {
+      throw CallError(.invalidArgument, "handle \(handle) is not a backward pass")
+    }
+    return pass
+  }
+
+  mutating func closeBackward(_ handle: UInt32) throws(CallError) {
+    _ = try backward(handle)
     entries[handle] = nil
   }
 
@@ -91,6 +109,7 @@ struct Handles {
       switch entry {
       case .session(let open): open.writer?.abort()
       case .overlay(let tail, _): tail.abort()
+      case .backward: break
       }
     }
     entries.removeAll()

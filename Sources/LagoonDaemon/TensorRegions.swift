@@ -57,6 +57,21 @@ struct TensorRegions {
     }
   }
 
+  /// One f32 for each token and head: a tensor of one channel.
+  ///
+  /// - Throws: `INVALID_ARGUMENT`, as ``view(_:_:)``, and for another type or more channels.
+  func sums(_ tensor: WireTensor, _ name: String) throws(CallError) -> LogSumExpView {
+    let view = try view(tensor, name)
+    guard view.elementType == .float32, view.headDim == 1 else {
+      throw CallError(.invalidArgument, "\(name): expected are f32 and one channel")
+    }
+    // It is only read; the type has no view for reading alone.
+    let base = UnsafeMutableRawPointer(mutating: view.base)
+    return tensor.layout == .headMajor
+      ? .headMajor(base, tokens: view.tokens, heads: view.heads)
+      : .tokenMajor(base, tokens: view.tokens, heads: view.heads)
+  }
+
   /// The part of the arena that results are written to.
   func output(at offset: UInt64, bytes: Int) throws(CallError) -> UnsafeMutableRawBufferPointer {
     guard let arena else {

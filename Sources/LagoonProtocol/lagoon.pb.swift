@@ -86,6 +86,12 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
 
   /// recomputed keys or values are not the stored ones
   case recomputeMismatch // = 23
+
+  /// step_backward out of turn
+  case badOrder // = 24
+
+  /// a backward pass failed half way and must begin again
+  case backwardLost // = 25
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -118,6 +124,8 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 21: self = .internal
     case 22: self = .notPermitted
     case 23: self = .recomputeMismatch
+    case 24: self = .badOrder
+    case 25: self = .backwardLost
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -148,6 +156,8 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .internal: return 21
     case .notPermitted: return 22
     case .recomputeMismatch: return 23
+    case .badOrder: return 24
+    case .backwardLost: return 25
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -178,6 +188,8 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     .internal,
     .notPermitted,
     .recomputeMismatch,
+    .badOrder,
+    .backwardLost,
   ]
 
 }
@@ -484,6 +496,30 @@ public nonisolated struct WireRequest: Sendable {
     set {call = .stepAt(newValue)}
   }
 
+  public var beginBackward: WireBeginBackward {
+    get {
+      if case .beginBackward(let v)? = call {return v}
+      return WireBeginBackward()
+    }
+    set {call = .beginBackward(newValue)}
+  }
+
+  public var stepBackward: WireStepBackward {
+    get {
+      if case .stepBackward(let v)? = call {return v}
+      return WireStepBackward()
+    }
+    set {call = .stepBackward(newValue)}
+  }
+
+  public var endBackward: WireEndBackward {
+    get {
+      if case .endBackward(let v)? = call {return v}
+      return WireEndBackward()
+    }
+    set {call = .endBackward(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Call: Equatable, Sendable {
@@ -509,6 +545,9 @@ public nonisolated struct WireRequest: Sendable {
     case verify(WireVerify)
     case shutdown(WireShutdown)
     case stepAt(WireStepAt)
+    case beginBackward(WireBeginBackward)
+    case stepBackward(WireStepBackward)
+    case endBackward(WireEndBackward)
 
   }
 
@@ -572,7 +611,7 @@ public nonisolated struct WireReply: Sendable {
     set {result = .description_p(newValue)}
   }
 
-  /// close_session, delete_session, append, close_overlay, sync, shutdown
+  /// close_session, delete_session, append, close_overlay, sync, shutdown, end_backward
   public var done: WireDone {
     get {
       if case .done(let v)? = result {return v}
@@ -622,6 +661,22 @@ public nonisolated struct WireReply: Sendable {
     set {result = .verification(newValue)}
   }
 
+  public var backward: WireBackwardReply {
+    get {
+      if case .backward(let v)? = result {return v}
+      return WireBackwardReply()
+    }
+    set {result = .backward(newValue)}
+  }
+
+  public var gradients: WireGradientReply {
+    get {
+      if case .gradients(let v)? = result {return v}
+      return WireGradientReply()
+    }
+    set {result = .gradients(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Result: Equatable, Sendable {
@@ -632,7 +687,7 @@ public nonisolated struct WireReply: Sendable {
     case session(WireSessionReply)
     case sessions(WireSessionList)
     case description_p(WireSessionDescription)
-    /// close_session, delete_session, append, close_overlay, sync, shutdown
+    /// close_session, delete_session, append, close_overlay, sync, shutdown, end_backward
     case done(WireDone)
     /// step, step_at, attend
     case attention(WireAttentionReply)
@@ -640,6 +695,8 @@ public nonisolated struct WireReply: Sendable {
     case rows(WireFetchReply)
     case stats(WireStatsReply)
     case verification(WireVerifyReply)
+    case backward(WireBackwardReply)
+    case gradients(WireGradientReply)
 
   }
 
@@ -1424,6 +1481,190 @@ public nonisolated struct WireStepAt: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
+/// Begins a backward pass over the tokens of an archive session, which must not grow until its end. The pass's accumulators belong
+/// to this connection and go with it.
+public nonisolated struct WireBeginBackward: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var handle: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct WireBackwardReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// of the pass
+  public var handle: UInt32 = 0
+
+  public var tokens: UInt64 = 0
+
+  /// on the daemon's disk, counted in the quota
+  public var scratchBytes: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The gradients of one chunk in one layer: chunks descend without gaps, and in each the layers go from the last to the first;
+/// anything else is BAD_ORDER. The last call may be sent again and is answered as before.
+public nonisolated struct WireStepBackward: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// of the pass
+  public var handle: UInt32 {
+    get {_storage._handle}
+    set {_uniqueStorage()._handle = newValue}
+  }
+
+  public var layer: UInt32 {
+    get {_storage._layer}
+    set {_uniqueStorage()._layer = newValue}
+  }
+
+  public var firstToken: UInt64 {
+    get {_storage._firstToken}
+    set {_uniqueStorage()._firstToken = newValue}
+  }
+
+  /// as in the forward pass
+  public var queries: WireTensor {
+    get {_storage._queries ?? WireTensor()}
+    set {_uniqueStorage()._queries = newValue}
+  }
+  /// Returns true if `queries` has been explicitly set.
+  public var hasQueries: Bool {_storage._queries != nil}
+  /// Clears the value of `queries`. Subsequent reads from it will return its default value.
+  public mutating func clearQueries() {_uniqueStorage()._queries = nil}
+
+  /// what it gave
+  public var out: WireTensor {
+    get {_storage._out ?? WireTensor()}
+    set {_uniqueStorage()._out = newValue}
+  }
+  /// Returns true if `out` has been explicitly set.
+  public var hasOut: Bool {_storage._out != nil}
+  /// Clears the value of `out`. Subsequent reads from it will return its default value.
+  public mutating func clearOut() {_uniqueStorage()._out = nil}
+
+  /// f32, head_dim 1
+  public var logSumExp: WireTensor {
+    get {_storage._logSumExp ?? WireTensor()}
+    set {_uniqueStorage()._logSumExp = newValue}
+  }
+  /// Returns true if `logSumExp` has been explicitly set.
+  public var hasLogSumExp: Bool {_storage._logSumExp != nil}
+  /// Clears the value of `logSumExp`. Subsequent reads from it will return its default value.
+  public mutating func clearLogSumExp() {_uniqueStorage()._logSumExp = nil}
+
+  /// the gradient of out
+  public var dOut: WireTensor {
+    get {_storage._dOut ?? WireTensor()}
+    set {_uniqueStorage()._dOut = newValue}
+  }
+  /// Returns true if `dOut` has been explicitly set.
+  public var hasDOut: Bool {_storage._dOut != nil}
+  /// Clears the value of `dOut`. Subsequent reads from it will return its default value.
+  public mutating func clearDOut() {_uniqueStorage()._dOut = nil}
+
+  /// that of log_sum_exp, f32, head_dim 1; absent: 0
+  public var dLogSumExp: WireTensor {
+    get {_storage._dLogSumExp ?? WireTensor()}
+    set {_uniqueStorage()._dLogSumExp = newValue}
+  }
+  /// Returns true if `dLogSumExp` has been explicitly set.
+  public var hasDLogSumExp: Bool {_storage._dLogSumExp != nil}
+  /// Clears the value of `dLogSumExp`. Subsequent reads from it will return its default value.
+  public mutating func clearDLogSumExp() {_uniqueStorage()._dLogSumExp = nil}
+
+  /// default 1/sqrt(headDim)
+  public var scale: Float {
+    get {_storage._scale ?? 0}
+    set {_uniqueStorage()._scale = newValue}
+  }
+  /// Returns true if `scale` has been explicitly set.
+  public var hasScale: Bool {_storage._scale != nil}
+  /// Clears the value of `scale`. Subsequent reads from it will return its default value.
+  public mutating func clearScale() {_uniqueStorage()._scale = nil}
+
+  public var output: WireOutputPlace {
+    get {_storage._output ?? WireOutputPlace()}
+    set {_uniqueStorage()._output = newValue}
+  }
+  /// Returns true if `output` has been explicitly set.
+  public var hasOutput: Bool {_storage._output != nil}
+  /// Clears the value of `output`. Subsequent reads from it will return its default value.
+  public mutating func clearOutput() {_uniqueStorage()._output = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// f32, in the queries' layout, one directly behind the other: [tokens, queryHeads, headDim], then [tokens, kvHeads, headDim] twice.
+public nonisolated struct WireGradientReply: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var dQueries: WireTensor {
+    get {_storage._dQueries ?? WireTensor()}
+    set {_uniqueStorage()._dQueries = newValue}
+  }
+  /// Returns true if `dQueries` has been explicitly set.
+  public var hasDQueries: Bool {_storage._dQueries != nil}
+  /// Clears the value of `dQueries`. Subsequent reads from it will return its default value.
+  public mutating func clearDQueries() {_uniqueStorage()._dQueries = nil}
+
+  /// all that these tokens' keys get, from any query of the session
+  public var dKeys: WireTensor {
+    get {_storage._dKeys ?? WireTensor()}
+    set {_uniqueStorage()._dKeys = newValue}
+  }
+  /// Returns true if `dKeys` has been explicitly set.
+  public var hasDKeys: Bool {_storage._dKeys != nil}
+  /// Clears the value of `dKeys`. Subsequent reads from it will return its default value.
+  public mutating func clearDKeys() {_uniqueStorage()._dKeys = nil}
+
+  public var dValues: WireTensor {
+    get {_storage._dValues ?? WireTensor()}
+    set {_uniqueStorage()._dValues = newValue}
+  }
+  /// Returns true if `dValues` has been explicitly set.
+  public var hasDValues: Bool {_storage._dValues != nil}
+  /// Clears the value of `dValues`. Subsequent reads from it will return its default value.
+  public mutating func clearDValues() {_uniqueStorage()._dValues = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct WireEndBackward: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var handle: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 /// Queries over every row that the target holds: a session's committed rows, or an overlay's with its staged tail.
 public nonisolated struct WireAttend: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1831,7 +2072,7 @@ public nonisolated struct WireShutdown: Sendable {
 fileprivate nonisolated let _protobuf_package = "lagoon.v1"
 
 nonisolated extension WireErrorCode: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}BAD_FRAME\0\u{1}BAD_MESSAGE\0\u{1}UNSUPPORTED_VERSION\0\u{1}INVALID_ARGUMENT\0\u{1}NOT_FOUND\0\u{1}ALREADY_EXISTS\0\u{1}BUSY\0\u{1}NOT_BEGUN\0\u{1}LAYERS_UNEVEN\0\u{1}OTHER_MODEL\0\u{1}OTHER_TEXT\0\u{1}MOVED\0\u{1}NON_FINITE\0\u{1}TOO_LARGE\0\u{1}STAGING_FULL\0\u{1}QUOTA_EXCEEDED\0\u{1}DISK_FULL\0\u{1}CORRUPT\0\u{1}OVERLOADED\0\u{1}SHUTTING_DOWN\0\u{1}INTERNAL\0\u{1}NOT_PERMITTED\0\u{1}RECOMPUTE_MISMATCH\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}BAD_FRAME\0\u{1}BAD_MESSAGE\0\u{1}UNSUPPORTED_VERSION\0\u{1}INVALID_ARGUMENT\0\u{1}NOT_FOUND\0\u{1}ALREADY_EXISTS\0\u{1}BUSY\0\u{1}NOT_BEGUN\0\u{1}LAYERS_UNEVEN\0\u{1}OTHER_MODEL\0\u{1}OTHER_TEXT\0\u{1}MOVED\0\u{1}NON_FINITE\0\u{1}TOO_LARGE\0\u{1}STAGING_FULL\0\u{1}QUOTA_EXCEEDED\0\u{1}DISK_FULL\0\u{1}CORRUPT\0\u{1}OVERLOADED\0\u{1}SHUTTING_DOWN\0\u{1}INTERNAL\0\u{1}NOT_PERMITTED\0\u{1}RECOMPUTE_MISMATCH\0\u{1}BAD_ORDER\0\u{1}BACKWARD_LOST\0")
 }
 
 nonisolated extension WireElementType: SwiftProtobuf._ProtoNameProviding {
@@ -1848,7 +2089,7 @@ nonisolated extension WireCodec: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Request"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{3}create_arena\0\u{3}create_session\0\u{3}open_session\0\u{3}close_session\0\u{3}list_sessions\0\u{3}describe_session\0\u{3}delete_session\0\u{1}begin\0\u{1}append\0\u{1}step\0\u{1}attend\0\u{1}commit\0\u{1}abort\0\u{3}create_overlay\0\u{3}close_overlay\0\u{1}fetch\0\u{1}sync\0\u{1}stats\0\u{1}verify\0\u{1}shutdown\0\u{3}step_at\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{3}create_arena\0\u{3}create_session\0\u{3}open_session\0\u{3}close_session\0\u{3}list_sessions\0\u{3}describe_session\0\u{3}delete_session\0\u{1}begin\0\u{1}append\0\u{1}step\0\u{1}attend\0\u{1}commit\0\u{1}abort\0\u{3}create_overlay\0\u{3}close_overlay\0\u{1}fetch\0\u{1}sync\0\u{1}stats\0\u{1}verify\0\u{1}shutdown\0\u{3}step_at\0\u{3}begin_backward\0\u{3}step_backward\0\u{3}end_backward\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2142,6 +2383,45 @@ nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.call = .stepAt(v)
         }
       }()
+      case 23: try {
+        var v: WireBeginBackward?
+        var hadOneofValue = false
+        if let current = self.call {
+          hadOneofValue = true
+          if case .beginBackward(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.call = .beginBackward(v)
+        }
+      }()
+      case 24: try {
+        var v: WireStepBackward?
+        var hadOneofValue = false
+        if let current = self.call {
+          hadOneofValue = true
+          if case .stepBackward(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.call = .stepBackward(v)
+        }
+      }()
+      case 25: try {
+        var v: WireEndBackward?
+        var hadOneofValue = false
+        if let current = self.call {
+          hadOneofValue = true
+          if case .endBackward(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.call = .endBackward(v)
+        }
+      }()
       default: break
       }
     }
@@ -2241,6 +2521,18 @@ nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._Message
       guard case .stepAt(let v)? = self.call else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
+    case .beginBackward?: try {
+      guard case .beginBackward(let v)? = self.call else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
+    case .stepBackward?: try {
+      guard case .stepBackward(let v)? = self.call else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+    }()
+    case .endBackward?: try {
+      guard case .endBackward(let v)? = self.call else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2255,7 +2547,7 @@ nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Reply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}hello\0\u{1}arena\0\u{1}session\0\u{1}sessions\0\u{1}description\0\u{1}done\0\u{1}attention\0\u{1}overlay\0\u{1}rows\0\u{1}stats\0\u{1}verification\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}error\0\u{1}hello\0\u{1}arena\0\u{1}session\0\u{1}sessions\0\u{1}description\0\u{1}done\0\u{1}attention\0\u{1}overlay\0\u{1}rows\0\u{1}stats\0\u{1}verification\0\u{1}backward\0\u{1}gradients\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2419,6 +2711,32 @@ nonisolated extension WireReply: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.result = .verification(v)
         }
       }()
+      case 13: try {
+        var v: WireBackwardReply?
+        var hadOneofValue = false
+        if let current = self.result {
+          hadOneofValue = true
+          if case .backward(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.result = .backward(v)
+        }
+      }()
+      case 14: try {
+        var v: WireGradientReply?
+        var hadOneofValue = false
+        if let current = self.result {
+          hadOneofValue = true
+          if case .gradients(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.result = .gradients(v)
+        }
+      }()
       default: break
       }
     }
@@ -2477,6 +2795,14 @@ nonisolated extension WireReply: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .verification?: try {
       guard case .verification(let v)? = self.result else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .backward?: try {
+      guard case .backward(let v)? = self.result else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .gradients?: try {
+      guard case .gradients(let v)? = self.result else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     }()
     case nil: break
     }
@@ -3782,6 +4108,323 @@ nonisolated extension WireStepAt: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireBeginBackward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BeginBackward"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.handle) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.handle != 0 {
+      try visitor.visitSingularUInt32Field(value: self.handle, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireBeginBackward, rhs: WireBeginBackward) -> Bool {
+    if lhs.handle != rhs.handle {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireBackwardReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BackwardReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}tokens\0\u{3}scratch_bytes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.handle) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.tokens) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.scratchBytes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.handle != 0 {
+      try visitor.visitSingularUInt32Field(value: self.handle, fieldNumber: 1)
+    }
+    if self.tokens != 0 {
+      try visitor.visitSingularUInt64Field(value: self.tokens, fieldNumber: 2)
+    }
+    if self.scratchBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.scratchBytes, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireBackwardReply, rhs: WireBackwardReply) -> Bool {
+    if lhs.handle != rhs.handle {return false}
+    if lhs.tokens != rhs.tokens {return false}
+    if lhs.scratchBytes != rhs.scratchBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StepBackward"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}layer\0\u{3}first_token\0\u{1}queries\0\u{1}out\0\u{3}log_sum_exp\0\u{3}d_out\0\u{3}d_log_sum_exp\0\u{1}scale\0\u{1}output\0")
+
+  fileprivate class _StorageClass {
+    var _handle: UInt32 = 0
+    var _layer: UInt32 = 0
+    var _firstToken: UInt64 = 0
+    var _queries: WireTensor? = nil
+    var _out: WireTensor? = nil
+    var _logSumExp: WireTensor? = nil
+    var _dOut: WireTensor? = nil
+    var _dLogSumExp: WireTensor? = nil
+    var _scale: Float? = nil
+    var _output: WireOutputPlace? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _handle = source._handle
+      _layer = source._layer
+      _firstToken = source._firstToken
+      _queries = source._queries
+      _out = source._out
+      _logSumExp = source._logSumExp
+      _dOut = source._dOut
+      _dLogSumExp = source._dLogSumExp
+      _scale = source._scale
+      _output = source._output
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._handle) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._layer) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._firstToken) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._queries) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._out) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._logSumExp) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._dOut) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._dLogSumExp) }()
+        case 9: try { try decoder.decodeSingularFloatField(value: &_storage._scale) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._output) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._handle != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._handle, fieldNumber: 1)
+      }
+      if _storage._layer != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._layer, fieldNumber: 2)
+      }
+      if _storage._firstToken != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._firstToken, fieldNumber: 3)
+      }
+      try { if let v = _storage._queries {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._out {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._logSumExp {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._dOut {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._dLogSumExp {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._scale {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._output {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireStepBackward, rhs: WireStepBackward) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._handle != rhs_storage._handle {return false}
+        if _storage._layer != rhs_storage._layer {return false}
+        if _storage._firstToken != rhs_storage._firstToken {return false}
+        if _storage._queries != rhs_storage._queries {return false}
+        if _storage._out != rhs_storage._out {return false}
+        if _storage._logSumExp != rhs_storage._logSumExp {return false}
+        if _storage._dOut != rhs_storage._dOut {return false}
+        if _storage._dLogSumExp != rhs_storage._dLogSumExp {return false}
+        if _storage._scale != rhs_storage._scale {return false}
+        if _storage._output != rhs_storage._output {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GradientReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}d_queries\0\u{3}d_keys\0\u{3}d_values\0")
+
+  fileprivate class _StorageClass {
+    var _dQueries: WireTensor? = nil
+    var _dKeys: WireTensor? = nil
+    var _dValues: WireTensor? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _dQueries = source._dQueries
+      _dKeys = source._dKeys
+      _dValues = source._dValues
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._dQueries) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._dKeys) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._dValues) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._dQueries {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._dKeys {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._dValues {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireGradientReply, rhs: WireGradientReply) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._dQueries != rhs_storage._dQueries {return false}
+        if _storage._dKeys != rhs_storage._dKeys {return false}
+        if _storage._dValues != rhs_storage._dValues {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEndBackward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".EndBackward"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.handle) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.handle != 0 {
+      try visitor.visitSingularUInt32Field(value: self.handle, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireEndBackward, rhs: WireEndBackward) -> Bool {
+    if lhs.handle != rhs.handle {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

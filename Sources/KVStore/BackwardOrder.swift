@@ -1,0 +1,42 @@
+/// Which call of a backward pass may come: chunks descend without gaps, and in each the layers go from the last to the first.
+/// Pure.
+struct BackwardOrder {
+  struct Call: Hashable {
+    var layer: Int
+    var tokens: Range<Int>
+  }
+
+  enum Verdict: Equatable {
+    case next
+    /// The last call once more.
+    case repeated
+    /// With what is due.
+    case refused(String)
+  }
+
+  private let layers: Int
+  private let tokens: Int
+  private var last: Call?
+
+  init(layers: Int, tokens: Int) {
+    self.layers = layers
+    self.tokens = tokens
+  }
+
+  /// The first chunk may end before the session does: tokens behind the last target have no gradient.
+  func check(_ call: Call) -> Verdict {
+    if call == last { return .repeated }
+    if let last, last.layer > 0 {
+      let due = Call(layer: last.layer - 1, tokens: last.tokens)
+      return call == due ? .next : .refused("due is layer \(due.layer) of tokens \(due.tokens)")
+    }
+    guard call.layer == layers - 1 else { return .refused("a chunk begins with layer \(layers - 1)") }
+    guard let last else {
+      return call.tokens.upperBound <= tokens ? .next : .refused("the session ends at \(tokens)")
+    }
+    return call.tokens.upperBound == last.tokens.lowerBound
+      ? .next : .refused("due is a chunk that ends at token \(last.tokens.lowerBound)")
+  }
+
+  mutating func did(_ call: Call) { last = call }
+}
