@@ -24,3 +24,42 @@ struct Embedding {
     }
   }
 }
+
+/// The embedding matrix of a decoder in training.
+struct TrainableEmbedding {
+  let weights: ParameterBuffer
+  let gradients: ParameterBuffer
+  /// `[vocabulary, width]`.
+  let matrix: ParameterLayout.Tensor
+
+  private var vocabularySize: Int { matrix.shape[0] }
+  private var width: Int { matrix.shape[1] }
+
+  /// Writes the row of each token: `output` is `[tokens.count, width]`.
+  ///
+  /// - Throws: `invalidArgument` for an id outside of the vocabulary, before anything is written.
+  func forward(_ tokens: [UInt32], into output: UnsafeMutableBufferPointer<Float>) throws(ModelError) {
+    precondition(output.count == tokens.count * width)
+    if let token = tokens.first(where: { $0 >= vocabularySize }) {
+      throw ModelError(
+        .invalidArgument, "token id \(token) is outside of the vocabulary of \(vocabularySize)")
+    }
+    let rows = weights.readable(matrix.range)
+    for (row, token) in tokens.enumerated() {
+      for column in 0..<width { output[row * width + column] = rows[Int(token) * width + column] }
+    }
+  }
+
+  /// Adds each row's gradient to that of its token's row, in the order of the rows.
+  ///
+  /// - Parameters:
+  ///   - tokens: as given to the forward pass.
+  ///   - dOutput: `[tokens.count, width]`.
+  func backward(_ tokens: [UInt32], dOutput: UnsafeBufferPointer<Float>) {
+    precondition(dOutput.count == tokens.count * width)
+    let rows = gradients.writable(matrix.range)
+    for (row, token) in tokens.enumerated() {
+      for column in 0..<width { rows[Int(token) * width + column] += dOutput[row * width + column] }
+    }
+  }
+}

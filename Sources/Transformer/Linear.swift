@@ -78,6 +78,13 @@ package final class Linear {
     _ = output.update(from: product.readable(output.count))
   }
 
+  /// Brings packed copies of weights in training up to date.
+  func weightsChanged() throws(ModelError) {
+    guard let first = packed.first else { return }
+    try weights.refresh(first, for: backend)
+    for other in packed.dropFirst() { try other.fill(from: first) }
+  }
+
   private func addBias(_ rows: UnsafeMutableBufferPointer<Float>) {
     guard let bias else { return }
     for start in stride(from: 0, to: rows.count, by: outputs) {
@@ -101,8 +108,10 @@ package final class Linear {
       if let shared = packed.first(where: { $0.layout == free.weightsLayout }) {
         plan = (free, shared)
       } else {
-        plan = (free, try PackedMatrix(backend.oneDNN, free.weightsLayout, from: first))
-        packed.append(plan.weights)
+        let another = try PackedMatrix(backend.oneDNN, free.weightsLayout)
+        try another.fill(from: first)
+        plan = (free, another)
+        packed.append(another)
       }
     }
     plans[rows] = plan

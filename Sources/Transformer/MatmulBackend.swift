@@ -14,6 +14,8 @@ package final class MatmulBackend {
   /// For people: the arithmetic and the kernel that does it.
   let summary: String
   private var converted = FloatBuffer(count: 0)
+  private var convertedSecond = FloatBuffer(count: 0)
+  private var products = FloatBuffer(count: 0)
 
   package init(_ compute: Compute) throws(ModelError) {
     let oneDNN = try OneDNN()
@@ -44,8 +46,41 @@ package final class MatmulBackend {
       return try body(UnsafeRawPointer(address))
     }
     if converted.count < input.count { converted = FloatBuffer(count: input.count) }
-    let target = converted.writable(input.count)
-    guard let address = target.baseAddress else { return }
+    try body(convert(input, into: converted.writable(input.count)))
+  }
+
+  /// ``withFactors(_:_:)`` for both factors of a product.
+  func withFactors(
+    _ first: UnsafeBufferPointer<Float>, _ second: UnsafeBufferPointer<Float>,
+    _ body: (UnsafeRawPointer, UnsafeRawPointer) throws(ModelError) -> Void
+  ) throws(ModelError) {
+    if compute == .bfloat16, convertedSecond.count < second.count {
+      convertedSecond = FloatBuffer(count: second.count)
+    }
+    try withFactors(first) { (left) throws(ModelError) in
+      if compute == .float32 {
+        guard let address = second.baseAddress else { return }
+        return try body(left, UnsafeRawPointer(address))
+      }
+      try body(left, convert(second, into: convertedSecond.writable(second.count)))
+    }
+  }
+
+  /// Calls `body` with memory for a product of `count` elements, overwritten by the next call.
+  func withProduct(
+    count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws(ModelError) -> Void
+  ) throws(ModelError) {
+    if products.count < count { products = FloatBuffer(count: count) }
+    try body(products.writable(count))
+  }
+
+  /// Rounds to bf16, in the type that the matmuls take.
+  ///
+  /// - Returns: the address of `target`.
+  private func convert(
+    _ input: UnsafeBufferPointer<Float>, into target: UnsafeMutableBufferPointer<Float>
+  ) throws(ModelError) -> UnsafeRawPointer {
+    guard let address = target.baseAddress else { throw ModelError(.backend, "no memory for factors") }
     if factorType == .float32 {
       BFloat16.round(input, into: target)
     } else {
@@ -54,6 +89,6 @@ package final class MatmulBackend {
         BFloat16.convert(input, into: UnsafeMutableBufferPointer(rebasing: halves[..<input.count]))
       }
     }
-    try body(UnsafeRawPointer(address))
+    return UnsafeRawPointer(address)
   }
 }

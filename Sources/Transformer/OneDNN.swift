@@ -107,7 +107,7 @@ private struct MatrixMemory: ~Copyable {
   }
 }
 
-/// A matrix in the layout that its matmuls want: where it lies, or copied once.
+/// A matrix in the layout that its matmuls want: where it lies, or a copy.
 final class PackedMatrix {
   let layout: MatrixLayout
   private let oneDNN: OneDNN
@@ -116,38 +116,41 @@ final class PackedMatrix {
   private let owner: Any?
   fileprivate var handle: dnnl_memory_t { memory.handle }
 
-  private init(
-    _ oneDNN: OneDNN, _ layout: MatrixLayout, owning: Bool = true, owner: Any? = nil
-  ) throws(ModelError) {
+  /// Whether the elements are used where they lie.
+  var isBorrowed: Bool { owner != nil }
+
+  /// Memory for a matrix, to be filled before use.
+  init(_ oneDNN: OneDNN, _ layout: MatrixLayout) throws(ModelError) {
     self.oneDNN = oneDNN
     self.layout = layout
-    self.owner = owner
-    memory = try MatrixMemory(oneDNN, layout, owning: owning)
+    owner = nil
+    memory = try MatrixMemory(oneDNN, layout, owning: true)
   }
 
   /// Uses elements where they lie, in `layout`.
   ///
   /// - Parameter owner: keeps them there.
-  convenience init(
+  init(
     _ oneDNN: OneDNN, _ layout: MatrixLayout, borrowing address: UnsafeRawPointer, of owner: Any
   ) throws(ModelError) {
-    try self.init(oneDNN, layout, owning: false, owner: owner)
+    self.oneDNN = oneDNN
+    self.layout = layout
+    self.owner = owner
+    memory = try MatrixMemory(oneDNN, layout, owning: false)
     try memory.borrow(address)
   }
 
-  /// Reorders elements at an address that lies there in `source`, converting the type where the layouts differ in it.
-  convenience init(
-    _ oneDNN: OneDNN, _ layout: MatrixLayout, from address: UnsafeRawPointer, _ source: MatrixLayout
-  ) throws(ModelError) {
-    try self.init(oneDNN, layout)
+  /// Reorders elements at an address that lie there in `source`, converting the type where the layouts differ in it.
+  func fill(from address: UnsafeRawPointer, _ source: MatrixLayout) throws(ModelError) {
+    precondition(!isBorrowed, "a borrowed matrix is not written")
     let memory = try MatrixMemory(oneDNN, source, owning: false)
     try memory.borrow(address)
     try reorder(from: memory.handle, source)
   }
 
   /// Reorders another packed matrix.
-  convenience init(_ oneDNN: OneDNN, _ layout: MatrixLayout, from other: PackedMatrix) throws(ModelError) {
-    try self.init(oneDNN, layout)
+  func fill(from other: PackedMatrix) throws(ModelError) {
+    precondition(!isBorrowed, "a borrowed matrix is not written")
     try reorder(from: other.handle, other.layout)
   }
 
@@ -172,6 +175,31 @@ final class PackedMatrix {
   }
 }
 
+/// What a matmul does with its product besides writing it.
+private struct MatmulAttributes: ~Copyable {
+  let handle: dnnl_primitive_attr_t
+
+  /// - Parameter accumulates: whether the product is added to what the output holds.
+  init(accumulates: Bool) throws(ModelError) {
+    var operations: dnnl_post_ops_t?
+    try check(dnnl_post_ops_create(&operations), "dnnl_post_ops_create")
+    defer { dnnl_post_ops_destroy(operations) }
+    if accumulates { try check(dnnl_post_ops_append_sum(operations, 1), "dnnl_post_ops_append_sum") }
+    var handle: dnnl_primitive_attr_t?
+    try check(dnnl_primitive_attr_create(&handle), "dnnl_primitive_attr_create")
+    guard let handle else { throw ModelError(.backend, "oneDNN: no attributes") }
+    let status = dnnl_primitive_attr_set_post_ops(handle, operations)
+    guard status == dnnl_success else {
+      dnnl_primitive_attr_destroy(handle)
+      throw ModelError(
+        .backend, "oneDNN: dnnl_primitive_attr_set_post_ops failed with status \(status.rawValue)")
+    }
+    self.handle = handle
+  }
+
+  deinit { dnnl_primitive_attr_destroy(handle) }
+}
+
 /// One compiled matmul, `[rows, inputs] · [inputs, outputs] → [rows, outputs]`, f32 out.
 final class Matmul {
   /// oneDNN's name of the kernel, such as `brg:avx512_core_amx_bf16` or `gemm:jit`.
@@ -181,17 +209,22 @@ final class Matmul {
   private let oneDNN: OneDNN
   private let primitive: dnnl_primitive_t
   private let source: MatrixMemory
+  private let weights: MatrixMemory
   private let destination: MatrixMemory
 
   /// Whether oneDNN fell back to its plain reference loops, which are orders of magnitude slower.
   var isReference: Bool { implementation.hasPrefix("ref") }
 
-  /// - Parameter weights: the layout to use, or `any` for oneDNN's choice.
+  /// - Parameters:
+  ///   - weights: the layout to use, or `any` for oneDNN's choice.
+  ///   - transposedSource: whether the first factor lies as `[inputs, rows]`.
+  ///   - accumulates: whether the product is added to what the output holds.
   /// - Returns: nil when this CPU has no such matmul.
   init?(
-    _ oneDNN: OneDNN, rows: Int, inputs: Int, outputs: Int, _ type: FactorType, weights: MatrixLayout
+    _ oneDNN: OneDNN, rows: Int, inputs: Int, outputs: Int, _ type: FactorType, weights: MatrixLayout,
+    transposedSource: Bool = false, accumulates: Bool = false
   ) throws(ModelError) {
-    let sourceLayout = try MatrixLayout.strided(rows, inputs, type)
+    let sourceLayout = try MatrixLayout.strided(rows, inputs, type, transposed: transposedSource)
     let destinationLayout = try MatrixLayout.strided(rows, outputs, .float32)
     var from = sourceLayout.descriptor
     var by = weights.descriptor
@@ -199,7 +232,9 @@ final class Matmul {
     var operation = dnnl_matmul_desc_t()
     try check(dnnl_matmul_desc_init(&operation, &from, &by, nil, &to), "dnnl_matmul_desc_init")
     var descriptor: dnnl_primitive_desc_t?
-    let status = dnnl_primitive_desc_create(&descriptor, &operation, nil, oneDNN.engine, nil)
+    let attributes = try MatmulAttributes(accumulates: accumulates)
+    let status = dnnl_primitive_desc_create(
+      &descriptor, &operation, attributes.handle, oneDNN.engine, nil)
     if status == dnnl_unimplemented { return nil }
     try check(status, "dnnl_primitive_desc_create")
     defer { dnnl_primitive_desc_destroy(descriptor) }
@@ -210,16 +245,19 @@ final class Matmul {
     var name: UnsafePointer<CChar>?
     try check(
       dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &name), "dnnl_primitive_desc_query")
+    let weightsLayout = MatrixLayout(descriptor: chosen.pointee)
     let source = try MatrixMemory(oneDNN, sourceLayout, owning: false)
+    let plainWeights = try MatrixMemory(oneDNN, weightsLayout, owning: false)
     let destination = try MatrixMemory(oneDNN, destinationLayout, owning: false)
     var primitive: dnnl_primitive_t?
     try check(dnnl_primitive_create(&primitive, descriptor), "dnnl_primitive_create")
     guard let primitive else { throw ModelError(.backend, "oneDNN: no matmul") }
     self.oneDNN = oneDNN
     self.primitive = primitive
-    weightsLayout = MatrixLayout(descriptor: chosen.pointee)
+    self.weightsLayout = weightsLayout
     implementation = name.map { String(cString: $0) } ?? "unknown"
     self.source = source
+    self.weights = plainWeights
     self.destination = destination
   }
 
@@ -230,18 +268,32 @@ final class Matmul {
   /// - Parameters:
   ///   - input: `[rows, inputs]` in the matmul's element type, row-major.
   ///   - weights: in `weightsLayout`.
-  ///   - output: `[rows, outputs]`, row-major, overwritten.
+  ///   - output: `[rows, outputs]`, row-major, overwritten or added to.
   func execute(
     _ input: UnsafeRawPointer, _ weights: PackedMatrix, into output: UnsafeMutablePointer<Float>
   ) throws(ModelError) {
     precondition(weights.layout == weightsLayout, "weights packed for another matmul")
+    try execute(input, weights.handle, into: output)
+  }
+
+  /// ``execute(_:_:into:)`` with weights at an address, where they lie in `weightsLayout`.
+  func execute(
+    _ input: UnsafeRawPointer, weightsAt address: UnsafeRawPointer, into output: UnsafeMutablePointer<Float>
+  ) throws(ModelError) {
+    try weights.borrow(address)
+    try execute(input, weights.handle, into: output)
+  }
+
+  private func execute(
+    _ input: UnsafeRawPointer, _ weights: dnnl_memory_t, into output: UnsafeMutablePointer<Float>
+  ) throws(ModelError) {
     try source.borrow(input)
     try destination.borrow(UnsafeRawPointer(output))
     try oneDNN.run(
       primitive,
       [
         dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source.handle),
-        dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights),
         dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: destination.handle),
       ])
   }

@@ -44,6 +44,20 @@ package struct RotaryEmbedding {
   ///
   /// - Parameter rows: `[table.rows, heads, headDim]`, row-major.
   package func forward(_ rows: UnsafeMutableBufferPointer<Float>, heads: Int, table: Table) {
+    turn(rows, heads: heads, table: table, sign: 1)
+  }
+
+  /// Turns gradients of turned rows in place into those of the rows before: the transpose, so that the angle changes its sign
+  /// and a yarn amplitude stays a factor.
+  ///
+  /// - Parameter rows: `[table.rows, heads, headDim]`, row-major.
+  package func backward(_ rows: UnsafeMutableBufferPointer<Float>, heads: Int, table: Table) {
+    turn(rows, heads: heads, table: table, sign: -1)
+  }
+
+  /// - Parameter sign: of the sines, 1 or -1; multiplying by it is exact.
+  @inline(__always)
+  private func turn(_ rows: UnsafeMutableBufferPointer<Float>, heads: Int, table: Table, sign: Float) {
     let half = headDim / 2
     precondition(rows.count == table.rows * heads * headDim)
     table.cosines.withUnsafeBufferPointer { cosines in
@@ -53,7 +67,7 @@ package struct RotaryEmbedding {
             let base = (row * heads + head) * headDim
             for pair in 0..<half {
               let cosine = cosines[row * half + pair]
-              let sine = sines[row * half + pair]
+              let sine = sign * sines[row * half + pair]
               let first = rows[base + pair]
               let second = rows[base + pair + half]
               rows[base + pair] = first * cosine - second * sine

@@ -44,6 +44,14 @@ func largestDifference(_ left: [Float], _ right: [Float]) -> Float {
   zip(left, right).map { abs($0 - $1) }.max() ?? 0
 }
 
+/// `‖left − right‖ / ‖right‖`, in f64.
+func relativeDistance(_ left: [Float], _ right: [Float]) -> Double {
+  precondition(left.count == right.count)
+  let difference = zip(left, right).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+  let norm = right.reduce(0.0) { $0 + Double($1) * Double($1) }
+  return (difference / max(norm, .leastNormalMagnitude)).squareRoot()
+}
+
 /// A repeatable stream of floats in -1..<1.
 struct Noise {
   private var state: UInt64
