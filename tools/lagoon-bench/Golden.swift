@@ -9,7 +9,8 @@ struct Golden: ParsableCommand {
     discussion: """
       Each case is streamed in whole, by 1, by 7 and by lag tokens, inline and through the arena, and each of these again with
       kill -9 and a restart half way. Kept positions must be equal; attention and log-sum-exp within \(GoldenRun.tolerance)
-      absolute. One line a case; the exit code is 1 if any case misses.
+      absolute. LRSA cases are then gone back over in descending chunks: attention recomputed, and the gradients of queries, keys \
+      and values within \(GoldenRun.gradientTolerance) absolute. One line a case; the exit code is 1 if any case misses.
 
       EXAMPLES
         lagoon-bench golden Tests/Fixtures/golden
@@ -53,6 +54,7 @@ struct Golden: ParsableCommand {
     let pass: Bool
     let worstOut: Double
     let worstLogSumExp: Double
+    let worstGradient: Double
     let misses: [String]
 
     init(_ name: String, _ errors: GoldenErrors) {
@@ -60,11 +62,13 @@ struct Golden: ParsableCommand {
       pass = errors.misses.isEmpty
       worstOut = errors.out
       worstLogSumExp = errors.logSumExp
+      worstGradient = errors.gradients
       misses = errors.misses
     }
 
     var line: String {
-      let figures = String(format: "out %.1e, log-sum-exp %.1e", worstOut, worstLogSumExp)
+      var figures = String(format: "out %.1e, log-sum-exp %.1e", worstOut, worstLogSumExp)
+      if worstGradient > 0 { figures += String(format: ", gradients %.1e", worstGradient) }
       let head = "\(pass ? "pass" : "MISS")  \(name): \(figures)"
       return ([head] + misses.prefix(6).map { "      \($0)" }).joined(separator: "\n")
     }

@@ -38,11 +38,14 @@ struct GoldenVariant {
 struct GoldenErrors {
   var out = 0.0
   var logSumExp = 0.0
+  /// Of queries, keys and values; 0 where a case has none.
+  var gradients = 0.0
   var misses: [String] = []
 
   mutating func merge(_ other: GoldenErrors) {
     out = max(out, other.out)
     logSumExp = max(logSumExp, other.logSumExp)
+    gradients = max(gradients, other.gradients)
     misses += other.misses
   }
 }
@@ -51,6 +54,7 @@ struct GoldenErrors {
 struct GoldenRun {
   /// Absolute; the goldens are float64 results stored as f32, the daemon accumulates in f32.
   static let tolerance = 5e-6
+  static let gradientTolerance = 1e-5
   /// Commits are fewer than appends, so that rows of one partition are partly staged and partly stored.
   static let chunksPerCommit = 3
 
@@ -86,6 +90,7 @@ struct GoldenRun {
     session.lag = golden.lag
     session.ratio = golden.ratio
     session.valueWeight = golden.valueWeight
+    session.archive = golden.kind == .lrsa
     return session
   }
 
@@ -93,7 +98,7 @@ struct GoldenRun {
     let bytes = try golden.rows(name, tokens, headMajor: !variant.arena)
     return HostTensor(
       bytes: bytes, elementType: golden.elementType, tokens: tokens.count,
-      heads: name == "q" ? golden.queryHeads : golden.kvHeads, headDim: golden.headDim,
+      heads: name == "q" || name == "w" ? golden.queryHeads : golden.kvHeads, headDim: golden.headDim,
       layout: variant.arena ? .tokenMajor : .headMajor)
   }
 
@@ -167,11 +172,58 @@ struct GoldenRun {
       steps[chunk] = try session.step(
         layer: 0, queries: try tensor("q", chunk), keys: try tensor("k", chunk),
         values: try tensor("v", chunk))
-    } then: { _, errors in
+    } then: { session, errors in
       for (chunk, attention) in steps {
         compare(attention, chunk, of: golden.tokens, out: "out", logSumExp: "lse", &errors)
       }
+      try compareGradients(session, &errors)
     }
+  }
+
+  /// Goes back over the session as a trainer does: recompute a chunk's attention, then its gradients, from the end on.
+  private func compareGradients(_ session: RemoteSession, _ errors: inout GoldenErrors) throws {
+    let pass = try session.beginBackward()
+    var worst: [String: Double] = [:]
+    for chunk in variant.chunks(tokens: golden.tokens, lag: golden.lag).reversed() {
+      let queries = try tensor("q", chunk)
+      let attention = try session.stepAt(
+        layer: 0, first: chunk.lowerBound, queries: queries,
+        rows: (try tensor("k", chunk), try tensor("v", chunk)))
+      let gradients = try pass.step(
+        layer: 0, first: chunk.lowerBound, queries: queries, attention: attention,
+        dOut: try tensor("w", chunk))
+      for (name, heads, have) in [
+        ("dq", golden.queryHeads, gradients.queries), ("dk", golden.kvHeads, gradients.keys),
+        ("dv", golden.kvHeads, gradients.values),
+      ] {
+        worst[name] = max(worst[name] ?? 0, try difference(have, chunk, heads: heads, from: name))
+      }
+    }
+    try pass.close()
+    for (name, error) in worst.sorted(by: { $0.key < $1.key }) {
+      if error > Self.gradientTolerance { errors.misses.append("\(name) is off by \(error)") }
+      errors.gradients = max(errors.gradients, error)
+    }
+  }
+
+  /// The largest difference of a chunk's rows from a tensor stored as `[heads, tokens, headDim]`.
+  private func difference(
+    _ rows: [Float], _ chunk: Range<Int>, heads: Int, from name: String
+  ) throws -> Double {
+    let expected = try golden.floats(name)
+    var worst = 0.0
+    for head in 0..<heads {
+      for (row, token) in chunk.enumerated() {
+        let answer = variant.arena ? row * heads + head : head * chunk.count + row
+        let reference = head * golden.tokens + token
+        for channel in 0..<golden.headDim {
+          worst = max(
+            worst,
+            distance(rows[answer * golden.headDim + channel], expected[reference * golden.headDim + channel]))
+        }
+      }
+    }
+    return worst
   }
 
   /// Compares `attention` of the query tokens `tokens` with tensors stored as `[queryHeads, count, …]`.
