@@ -41,4 +41,4 @@ lint: ## check the format of the sources
 
 install: build ## copy the executables to PREFIX/bin (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install $(BIN)/lagoond $(BIN)/lagoon $(BIN)/lagoon-lm $(BIN)/lagoon-bench $(DESTDIR)$(PREFIX)/bin
+	install $(BIN)/lagoond $(BIN)/lagoon $(BIN)/lagoon-lm $(BIN)/lagoon-train $(BIN)/lagoon-bench $(DESTDIR)$(PREFIX)/bin

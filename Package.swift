@@ -34,6 +34,7 @@ let package = Package(
     .executable(name: "lagoond", targets: ["lagoond"]),
     .executable(name: "lagoon", targets: ["lagoon"]),
     .executable(name: "lagoon-lm", targets: ["lagoon-lm"]),
+    .executable(name: "lagoon-train", targets: ["lagoon-train"]),
     .executable(name: "lagoon-bench", targets: ["lagoon-bench"]),
   ],
   dependencies: [
@@ -81,6 +82,14 @@ let package = Package(
     room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
+    room("LRSATraining", ["Transformer", "LagoonClient"]),
+    room(
+      "ModelToolSupport",
+      [
+        "LanguageModel", "Transformer", "Tokenization", "LagoonClient", "LagoonProtocol", "LagKV",
+        "ToolSupport",
+        argumentParser,
+      ]),
     room("Inspection", ["CPNG"]),
 
     tool(
@@ -93,8 +102,14 @@ let package = Package(
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
       [
-        "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagoonProtocol",
-        "LagKV", "ToolSupport",
+        "ModelToolSupport", "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient",
+        "LagoonProtocol", "LagKV", "ToolSupport",
+      ]),
+    tool(
+      "lagoon-train", path: "tools/lagoon-train",
+      [
+        "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
+        "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",

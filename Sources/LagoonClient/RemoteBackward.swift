@@ -74,6 +74,27 @@ public final class RemoteBackward {
     return gradients
   }
 
+  /// As ``step(layer:first:queries:attention:dOut:dLogSumExp:scale:)``, from and into the caller's memory.
+  ///
+  /// - Parameters:
+  ///   - attention: `logSumExp` has one channel.
+  ///   - results: as many floats as queries, keys and values of the chunk have elements.
+  public func step(
+    layer: Int, first: Int, queries: HostTensor, attention: (out: HostTensor, logSumExp: HostTensor),
+    dOut: HostTensor, dLogSumExp: HostTensor? = nil, scale: Float? = nil,
+    into results: (
+      dQueries: UnsafeMutableBufferPointer<Float>, dKeys: UnsafeMutableBufferPointer<Float>,
+      dValues: UnsafeMutableBufferPointer<Float>
+    )
+  ) throws(LagoonError) {
+    let keyCount = queries.tokens * kvHeads * queries.headDim
+    precondition(results.dQueries.count == queries.elementCount)
+    precondition(results.dKeys.count == keyCount && results.dValues.count == keyCount)
+    try target.stepBackward(
+      layer: layer, first: first, queries: queries, attention: attention, gradient: (dOut, dLogSumExp),
+      scale: scale, into: [results.dQueries, results.dKeys, results.dValues])
+  }
+
   /// Ends the pass and frees its accumulators. Dropping the object does it too, at the connection's next call.
   public func close() throws(LagoonError) {
     guard isOpen else { return }

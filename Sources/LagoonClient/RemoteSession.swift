@@ -88,6 +88,16 @@ public final class RemoteSession {
     }
   }
 
+  /// As ``stepAt(layer:first:queries:rows:scale:)``, into the caller's memory.
+  public func stepAt(
+    layer: Int, first: Int, queries: HostTensor, rows: (keys: HostTensor, values: HostTensor)? = nil,
+    scale: Float? = nil, into out: UnsafeMutableBufferPointer<Float>,
+    logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws(LagoonError) {
+    try target.stepAt(
+      layer: layer, first: first, queries: queries, rows: rows, scale: scale, into: out, logSumExp: logSumExp)
+  }
+
   /// Begins a backward pass over the session's tokens, which must not grow until it ends.
   ///
   /// - Throws: `invalidArgument` without an archive, `quotaExceeded`, `diskFull`.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LanguageModel
+import ModelToolSupport
 import ToolSupport
 
 struct Generate: ParsableCommand {

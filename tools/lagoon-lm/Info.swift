@@ -1,6 +1,7 @@
 import ArgumentParser
 import LagKV
 import LanguageModel
+import ModelToolSupport
 import Tokenization
 import ToolSupport
 import Transformer

@@ -2,6 +2,7 @@ import ArgumentParser
 import LagoonClient
 import LagoonProtocol
 import LanguageModel
+import ModelToolSupport
 import ToolSupport
 import Transformer
 

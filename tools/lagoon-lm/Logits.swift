@@ -3,6 +3,7 @@ import Foundation
 import LagKV
 import LagoonClient
 import LanguageModel
+import ModelToolSupport
 import Safetensors
 import ToolSupport
 import Transformer
@@ -42,7 +43,7 @@ struct Logits: ParsableCommand {
 
   func run() throws {
     let decoder = try model.load()
-    let ids = try readTokens()
+    let ids = try TextSource.tokenIDs(tokens)
     let vocabulary = decoder.configuration.vocabularySize
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
@@ -75,13 +76,5 @@ struct Logits: ParsableCommand {
         "\(output): logits [\(ids.count), \(vocabulary)], \(Units.seconds(seconds)), \(decoder.computeSummary)\n"
       )
     }
-  }
-
-  private func readTokens() throws -> [UInt32] {
-    let data = Data(try TextSource.read(tokens))
-    guard let ids = try? JSONDecoder().decode([UInt32].self, from: data), !ids.isEmpty else {
-      throw ToolError("\(tokens) is not a JSON array of token ids, such as [73, 110]")
-    }
-    return ids
   }
 }

@@ -3,6 +3,7 @@ import Foundation
 import LagKV
 import LagoonClient
 import LanguageModel
+import ModelToolSupport
 import Tokenization
 import ToolSupport
 import Transformer

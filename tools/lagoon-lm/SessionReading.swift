@@ -1,6 +1,7 @@
 import ArgumentParser
 import LagoonClient
 import LanguageModel
+import ModelToolSupport
 import Tokenization
 import ToolSupport
 import Transformer

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ModelToolSupport
 import Tokenization
 import ToolSupport
 import Transformer

@@ -2,15 +2,15 @@ import LagoonClient
 import ToolSupport
 
 /// A session of a command's own, deleted when the command is done with it, also after Ctrl-C.
-enum ScratchSession {
+package enum ScratchSession {
   /// Makes a session, hands it over, deletes it.
   ///
   /// - Parameter parameters: their name is what the session is for; the rest of the name is random.
-  static func with<Result>(
+  package static func with<Result>(
     _ connection: LagoonConnection, _ parameters: SessionParameters, _ body: (RemoteSession) throws -> Result
   ) throws -> Result {
     var parameters = parameters
-    parameters.name = "lagoon-lm-\(parameters.name)-\(UInt64.random(in: 0...UInt64.max))"
+    parameters.name = "scratch-\(parameters.name)-\(UInt64.random(in: 0...UInt64.max))"
     return try ExitCleanup.finishing(withinSeconds: 5) {
       let session = try connection.createSession(parameters)
       do {

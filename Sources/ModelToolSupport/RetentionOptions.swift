@@ -6,38 +6,40 @@ import ToolSupport
 import Transformer
 
 /// What a session keeps. Options that are not given are nil, so that resuming can tell them from those that contradict.
-struct RetentionOptions: ParsableArguments {
-  static let defaultSinks = 16
-  static let defaultLag = 128
-  static let defaultRatio = 0.25
+package struct RetentionOptions: ParsableArguments {
+  package static let defaultSinks = 16
+  package static let defaultLag = 128
+  package static let defaultRatio = 0.25
 
   @Option(help: "Which rows of a partition are kept (default: lagkv; for logits, full).")
-  var policy: PolicyKind?
+  package var policy: PolicyKind?
 
   @Option(help: "First tokens that are always kept (default: \(defaultSinks)).")
-  var sinks: Int?
+  package var sinks: Int?
 
   @Option(
     help: "Tokens of a partition (default: \(defaultLag)). One to two partitions at the end stay whole.")
-  var lag: Int?
+  package var lag: Int?
 
   @Option(help: "Share of a partition that is kept, 0...1 (default: \(defaultRatio)).")
-  var ratio: Double?
+  package var ratio: Double?
 
   @Option(help: "Element type of stored K and V.")
-  var dtype: ElementType?
+  package var dtype: ElementType?
 
   @Option(help: "Weight of the value score in policy lagkv (default: 1).")
-  var valueWeight: Double?
+  package var valueWeight: Double?
 
   @Option(help: ArgumentHelp("Layers kept whole, such as 0,1.", valueName: "layers"))
-  var exemptLayers: LayerList?
+  package var exemptLayers: LayerList?
 
   @Option(help: "Seed of policy random (default: 0).")
-  var seed: UInt64?
+  package var seed: UInt64?
+
+  package init() {}
 
   /// The session that these options ask for.
-  func parameters(
+  package func parameters(
     name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType,
     policy defaultPolicy: PolicyKind = .lagkv
   ) -> SessionParameters {
@@ -51,7 +53,7 @@ struct RetentionOptions: ParsableArguments {
   }
 
   /// - Throws: when an option that was given differs from what the session was made with.
-  func check(against session: SessionParameters) throws {
+  package func check(against session: SessionParameters) throws {
     func check<Value: Equatable>(_ option: String, _ given: Value?, _ stored: Value) throws {
       guard let given, given != stored else { return }
       throw ToolError(
@@ -70,10 +72,10 @@ struct RetentionOptions: ParsableArguments {
 }
 
 /// Layer numbers with commas between them.
-struct LayerList: ExpressibleByArgument {
-  let layers: [Int]
+package struct LayerList: ExpressibleByArgument {
+  package let layers: [Int]
 
-  init?(argument: String) {
+  package init?(argument: String) {
     var layers: [Int] = []
     for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
       guard let layer = Int(part), layer >= 0 else { return nil }

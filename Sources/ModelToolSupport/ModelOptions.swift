@@ -5,12 +5,12 @@ import ToolSupport
 import Transformer
 
 /// The model and how it computes.
-struct ModelOptions: ParsableArguments {
+package struct ModelOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Model folder: config.json, safetensors, tokenizer.", valueName: "model"))
-  var folder: String
+  package var folder: String
 
   @Option(help: "Arithmetic of the matmuls: f32, or bf16 factors with f32 sums.")
-  var compute = Compute.float32
+  package var compute = Compute.float32
 
   @Option(
     help: ArgumentHelp(
@@ -19,33 +19,44 @@ struct ModelOptions: ParsableArguments {
         Exact is right for trained checkpoints. bf16 and f16 reproduce programs that convert a whole model to that type, \
         its frequencies included.
         """))
-  var ropeFrequencies = FrequencyRounding.exact
+  package var ropeFrequencies = FrequencyRounding.exact
 
   @Option(help: "Tokens per forward pass. Results do not depend on it.")
-  var chunk = 256
+  package var chunk = 256
 
-  func validate() throws {
+  package init() {}
+
+  package func validate() throws {
     guard (1...8192).contains(chunk) else { throw ValidationError("--chunk \(chunk) is not in 1...8192.") }
   }
 
-  func load() throws -> DecoderModel {
+  package func load() throws -> DecoderModel {
     try DecoderModel(folder: folder, compute: compute, frequencies: ropeFrequencies)
   }
 
-  func tokenizer(_ configuration: ModelConfiguration) throws -> any Tokenizer {
+  package func tokenizer(_ configuration: ModelConfiguration) throws -> any Tokenizer {
     try ModelTokenizer.load(folder: folder, vocabularySize: configuration.vocabularySize)
   }
 }
 
 /// Text from a file or standard input.
-enum TextSource {
+package enum TextSource {
   /// Whole contents; `-` is standard input.
-  static func read(_ path: String) throws -> [UInt8] {
+  package static func read(_ path: String) throws -> [UInt8] {
     if path == "-" { return [UInt8](FileHandle.standardInput.readDataToEndOfFile()) }
     do {
       return try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
     } catch {
       throw ToolError("cannot read \(path): \(String(cString: strerror(errno)))")
     }
+  }
+
+  /// Token ids from a file, or standard input for `-`, with a JSON array of them.
+  package static func tokenIDs(_ path: String) throws -> [UInt32] {
+    let data = Data(try read(path))
+    guard let ids = try? JSONDecoder().decode([UInt32].self, from: data), !ids.isEmpty else {
+      throw ToolError("\(path) is not a JSON array of token ids, such as [73, 110]")
+    }
+    return ids
   }
 }

@@ -1,0 +1,80 @@
+import LagoonClient
+import Transformer
+
+/// Attention of one training document through a daemon: on an archive session that grows on the first pass and is walked
+/// backwards on the second.
+public final class DaemonTrainingAttention: TrainingAttention {
+  private let session: RemoteSession
+  private let queryHeads: Int
+  private let kvHeads: Int
+  private let headDim: Int
+  /// Tokens that each layer has seen.
+  private var seen: [Int]
+  private var pass: RemoteBackward?
+
+  /// - Parameter session: new, with an archive; begun.
+  public init(_ session: RemoteSession, _ configuration: ModelConfiguration) {
+    self.session = session
+    queryHeads = configuration.queryHeads
+    kvHeads = configuration.kvHeads
+    headDim = configuration.headDim
+    seen = Array(repeating: session.info.tokens, count: configuration.layers)
+  }
+
+  public func step(
+    layer: Int, queries: UnsafeBufferPointer<Float>, keys: UnsafeBufferPointer<Float>,
+    values: UnsafeBufferPointer<Float>, tokens: Int, into out: UnsafeMutableBufferPointer<Float>
+  ) throws {
+    var sums = [Float](repeating: 0, count: tokens * queryHeads)
+    try sums.withUnsafeMutableBufferPointer {
+      try step(
+        layer: layer, from: seen[layer], queries: queries, keys: keys, values: values, tokens: tokens,
+        into: out,
+        logSumExp: $0)
+    }
+  }
+
+  public func step(
+    layer: Int, from: Int, queries: UnsafeBufferPointer<Float>, keys: UnsafeBufferPointer<Float>,
+    values: UnsafeBufferPointer<Float>, tokens: Int, into out: UnsafeMutableBufferPointer<Float>,
+    logSumExp: UnsafeMutableBufferPointer<Float>
+  ) throws {
+    // The buffers are the pass's and stay as they are during this call, which is all that the tensors live for.
+    let queries = HostTensor(borrowing: queries, tokens: tokens, heads: queryHeads, headDim: headDim)
+    let keys = HostTensor(borrowing: keys, tokens: tokens, heads: kvHeads, headDim: headDim)
+    let values = HostTensor(borrowing: values, tokens: tokens, heads: kvHeads, headDim: headDim)
+    if from == seen[layer] {
+      try session.step(
+        layer: layer, queries: queries, keys: keys, values: values, into: out, logSumExp: logSumExp)
+      seen[layer] += tokens
+    } else {
+      try session.stepAt(
+        layer: layer, first: from, queries: queries, rows: (keys, values), into: out, logSumExp: logSumExp)
+    }
+  }
+
+  public func stepBackward(
+    layer: Int, from: Int, queries: UnsafeBufferPointer<Float>, out: UnsafeBufferPointer<Float>,
+    logSumExp: UnsafeBufferPointer<Float>, dOut: UnsafeBufferPointer<Float>, tokens: Int,
+    dQueries: UnsafeMutableBufferPointer<Float>, dKeys: UnsafeMutableBufferPointer<Float>,
+    dValues: UnsafeMutableBufferPointer<Float>
+  ) throws {
+    let pass = try self.pass ?? session.beginBackward()
+    self.pass = pass
+    func tensor(_ floats: UnsafeBufferPointer<Float>, _ channels: Int) -> HostTensor {
+      HostTensor(borrowing: floats, tokens: tokens, heads: queryHeads, headDim: channels)
+    }
+    try pass.step(
+      layer: layer, first: from, queries: tensor(queries, headDim),
+      attention: (tensor(out, headDim), tensor(logSumExp, 1)), dOut: tensor(dOut, headDim),
+      into: (dQueries, dKeys, dValues))
+  }
+
+  /// Bytes of an arena through which calls of up to `chunk` tokens travel: queries, out, its gradient and the queries' own, keys
+  /// and values and theirs, and log-sum-exp, in f32, each rounded up to 64 bytes, in whole pages.
+  public static func arenaBytes(_ configuration: ModelConfiguration, chunk: Int) -> Int {
+    let c = configuration
+    let elements = chunk * (4 * c.queryHeads + 4 * c.kvHeads) * c.headDim + 2 * chunk * c.queryHeads
+    return (elements * 4 + 10 * 64 + 4095) / 4096 * 4096
+  }
+}
