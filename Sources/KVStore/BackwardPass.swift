@@ -26,6 +26,9 @@ public final class BackwardPass {
   /// Bytes of the scratch file.
   public var scratchBytes: Int { scratch.byteCount }
 
+  /// Most working memory that one call may take.
+  private static let workingBytes = 256 << 20
+
   private let layouts: [GradientLayout]
   private let scratch: GradientScratch
   private let decoder = FrameDecoder()
@@ -89,6 +92,14 @@ public final class BackwardPass {
     }
     try session.checkLayer(layer)
     let shape = try session.attentionShape(queries, scale, out, logSumExp)
+    guard let bytes = AttentionBackward.workingBytes(shape: shape, tokens: queries.tokens),
+      bytes <= Self.workingBytes
+    else {
+      throw StoreError(
+        .tooLarge,
+        "gradients of \(queries.tokens) × \(queries.heads) queries take more than \(Self.workingBytes) bytes of working memory:"
+          + " send fewer queries in a call", session: name, layer: layer)
+    }
     for (what, tensor) in [("queries", queries), ("out", out), ("the gradient of out", dOut)] {
       guard tensor.tokens == queries.tokens, tensor.heads == queries.heads, tensor.headDim == queries.headDim
       else {

@@ -10,6 +10,17 @@ extension AttentionBackward {
   /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
   private static let inlineWork = 1 << 21
 
+  /// Bytes of working memory that a backward pass over `tokens` queries takes at most, beside the scratch of each thread; nil:
+  /// more than can be counted.
+  public static func workingBytes(shape: AttentionShape, tokens: Int) -> Int? {
+    let padded = Int(lagoon_padded_dim(shape.headDim))
+    let (rows, tooMany) = tokens.multipliedReportingOverflow(by: shape.queryHeads)
+    // Queries, dOut and dQueries, and a copy of dQueries for every slice beyond the first.
+    let copies = 3 + max(0, mostItems / shape.kvHeads - 1)
+    let (bytes, overflow) = rows.multipliedReportingOverflow(by: 4 * (copies * padded + 2))
+    return tooMany || overflow ? nil : bytes
+  }
+
   /// Adds the share of the rows of `blocks`, in that order, to the gradients of the queries, and their own
   /// gradients to what `gradients` describes.
   /// - Parameters:

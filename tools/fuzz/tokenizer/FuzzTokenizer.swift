@@ -14,7 +14,7 @@ import Tokenization
         do throws(TokenizerError) {
           let tokenizer = try BytePairTokenizer(Array(UnsafeBufferPointer(start: bytes, count: count)))
           for isBeginning in [true, false] {
-            let ids = try tokenizer.encode(text, isBeginning: isBeginning)
+            let ids = try tokenizer.encode(FuzzTokenizer.text, isBeginning: isBeginning)
             precondition(ids.allSatisfy { $0 < tokenizer.vocabularySize })
             _ = tokenizer.decode(ids)
           }
