@@ -14,7 +14,7 @@ struct Golden: ParsableCommand {
 
       EXAMPLES
         lagoon-bench golden Tests/Fixtures/golden
-        lagoon-bench golden ../shared/fixtures --only lrsa --json
+        lagoon-bench golden Tests/Fixtures/golden --only lrsa --json
       """)
 
   @Argument(help: "A folder of NAME.json and NAME.safetensors.")
