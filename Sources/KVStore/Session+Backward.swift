@@ -38,11 +38,13 @@ extension BackwardPass {
       (gradients.queries, dQueries), (gradients.keys, dKeys), (gradients.values, dValues),
     ] {
       source.withUnsafeBytes { bytes in
+        // As long as the target, which is not empty.
+        guard let base = bytes.baseAddress else { return }
         for token in 0..<target.tokens {
           for head in 0..<target.heads {
             let row = (token * target.heads + head) * target.headDim * 4
             target.row(token: token, head: head).copyMemory(
-              from: bytes.baseAddress! + row, byteCount: target.headDim * 4)
+              from: base + row, byteCount: target.headDim * 4)
           }
         }
       }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// A `tokenizer.model` of SentencePiece, BPE or unigram, as Llama 2 and Mistral have it.
 ///
 /// The tokens of a text are those of `SentencePieceProcessor::Encode` of libsentencepiece. Text such as `<s>` is text: special
@@ -63,7 +65,8 @@ public final class SentencePieceTokenizer: Tokenizer {
   ///   a word. `invalidText` also for a text of gigabytes that cannot be cut.
   /// - Complexity: O(bytes) for text with spaces or lines.
   public func encode(_ text: [UInt8], isBeginning: Bool) throws(TokenizerError) -> [UInt32] {
-    if let offset = UTF8Sequence.firstInvalidOffset(in: text) {
+    let offset = UTF8Scalar.endOfWellFormed(in: text.span, from: 0)
+    if offset < text.count {
       throw TokenizerError(.invalidText, "the text is not UTF-8 at byte \(offset)")
     }
     guard isBeginning else { return try parts.encode(text, isBeginning: false) }

@@ -41,20 +41,4 @@ package enum UTF8Sequence: Equatable {
     }
     self = .complete(length)
   }
-
-  /// The offset of the first byte that is not part of a whole scalar; nil for valid UTF-8.
-  ///
-  /// - Complexity: O(bytes).
-  package static func firstInvalidOffset(in bytes: [UInt8]) -> Int? {
-    var at = 0
-    while at < bytes.count {
-      if bytes[at] < 0x80 {
-        at += 1
-        continue
-      }
-      guard case .complete(let length) = UTF8Sequence(bytes, at: at, end: bytes.count) else { return at }
-      at += length
-    }
-    return nil
-  }
 }
