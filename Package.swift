@@ -79,10 +79,10 @@ let package = Package(
     room("Safetensors", ["StrictJSON"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", ["StrictJSON", "COniguruma", "CSentencePiece"]),
-    room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
+    room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
-    room("LRSATraining", ["Transformer", "LagoonClient"]),
+    room("LRSATraining", ["Transformer", "LagoonClient", "Kernels"]),
     room(
       "ModelToolSupport",
       [
@@ -131,6 +131,7 @@ let package = Package(
     tests("SafetensorsTests", ["Safetensors"]),
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
+    tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
