@@ -82,7 +82,7 @@ let package = Package(
     room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
-    room("LRSATraining", ["Transformer", "LagoonClient", "Kernels"]),
+    room("LRSATraining", ["Transformer", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
     room(
       "ModelToolSupport",
       [

@@ -73,18 +73,23 @@ struct ModelSource {
   /// Names and bytes of the configuration's files.
   let files: [(name: String, data: Data)]
 
-  /// Reads every weight of a folder as f32, exactly.
+  /// Reads every weight of a folder as f32, exactly, or draws them.
   ///
   /// - Throws: as ``Checkpoint``; `io` for a configuration that went away meanwhile.
   init(
-    folder: String, _ configuration: ModelConfiguration, into weights: ParameterBuffer
+    folder: String, _ configuration: ModelConfiguration, _ initial: InitialWeights,
+    into weights: ParameterBuffer
   ) throws(ModelError) {
-    let checkpoint = try Checkpoint(folder: folder, configuration)
     var dtypes: [String: TensorDtype] = [:]
-    for tensor in weights.layout.tensors {
-      let slice = try checkpoint.tensor(tensor.name)
-      slice.copyFloats(into: weights.writable(tensor.range))
-      dtypes[tensor.name] = slice.dtype
+    switch initial {
+    case .random(let seed): weights.draw(configuration, seed: seed)
+    case .saved:
+      let checkpoint = try Checkpoint(folder: folder, configuration)
+      for tensor in weights.layout.tensors {
+        let slice = try checkpoint.tensor(tensor.name)
+        slice.copyFloats(into: weights.writable(tensor.range))
+        dtypes[tensor.name] = slice.dtype
+      }
     }
     self.dtypes = dtypes
     let path = folder + "/config.json"

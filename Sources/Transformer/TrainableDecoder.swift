@@ -37,20 +37,21 @@ public final class TrainableDecoder {
   /// Reads a Hugging Face folder: `config.json` and one or several safetensors files of f32, bf16 or f16.
   ///
   /// - Parameters:
+  ///   - initial: whether the folder's weights are taken, or random ones drawn.
   ///   - compute: arithmetic of the matmuls, of both passes.
   ///   - frequencies: as for ``DecoderModel``.
   ///   - vocabularyTile: tokens of the vocabulary whose logits are computed together, at least 1.
   /// - Throws: `ModelError` naming the file and the field or tensor.
   public init(
-    folder: String, compute: Compute = .float32, frequencies: FrequencyRounding = .exact,
-    vocabularyTile: Int = 4096
+    folder: String, weights initial: InitialWeights = .saved, compute: Compute = .float32,
+    frequencies: FrequencyRounding = .exact, vocabularyTile: Int = 4096
   ) throws(ModelError) {
     guard vocabularyTile > 0 else {
       throw ModelError(.invalidArgument, "\(vocabularyTile) is no width of a tile", name: "vocabularyTile")
     }
     let configuration = try ModelConfiguration(folder: folder)
     let weights = ParameterBuffer(ParameterLayout(configuration))
-    source = try ModelSource(folder: folder, configuration, into: weights)
+    source = try ModelSource(folder: folder, configuration, initial, into: weights)
     let gradients = ParameterBuffer(weights.layout)
     let parts = TrainableParts(
       backend: try MatmulBackend(compute), weights: weights, gradients: gradients,
