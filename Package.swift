@@ -91,6 +91,7 @@ let package = Package(
         "ToolSupport",
         argumentParser,
       ]),
+    room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
 
     tool(
@@ -110,7 +111,7 @@ let package = Package(
       "lagoon-train", path: "tools/lagoon-train",
       [
         "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "ToolSupport",
+        "RecallTasks", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -134,6 +135,7 @@ let package = Package(
     tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
+    tests("RecallTasksTests", ["RecallTasks"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
