@@ -51,6 +51,13 @@ package struct AtomicFile: ~Copyable {
     guard rename(temporary, path) == 0 else { throw systemError("cannot rename \(temporary)", path) }
     close(descriptor)
     descriptor = -1
+    try Self.syncFolder(of: path)
+  }
+
+  /// Brings the folder of a file or folder that was made or renamed to the disk.
+  ///
+  /// - Throws: `io`.
+  package static func syncFolder(of path: String) throws(SafetensorsError) {
     let folder = (path as NSString).deletingLastPathComponent
     let folderDescriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard folderDescriptor >= 0 else { throw systemError("cannot open the folder", path) }

@@ -9,7 +9,12 @@ extension ModelConfiguration {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw ModelError(.io, "cannot be read", path: path)
     }
-    try self.init(json: data, path: path)
+    try self.init(folder: folder, config: data)
+  }
+
+  /// The same with other bytes for the folder's `config.json`.
+  init(folder: String, config: Data) throws(ModelError) {
+    try self.init(json: config, path: folder + "/config.json")
     // What ends a generated text stands here in newer folders, and config.json may lack some of it.
     let generation = folder + "/generation_config.json"
     if let data = FileManager.default.contents(atPath: generation) {
