@@ -83,7 +83,10 @@ let package = Package(
     room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
-    room("LRSATraining", ["Transformer", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
+    room("RunRecord", []),
+    room(
+      "LRSATraining",
+      ["Transformer", "TrainingData", "RunRecord", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
     room(
       "ModelToolSupport",
       [
@@ -110,8 +113,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "RecallTasks", "ToolSupport",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "RecallTasks", "LanguageModel",
+        "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
