@@ -8,8 +8,7 @@ import Transformer
   /// f32 comes back bit for bit, under the same names, from any source type; the folder is a model to everyone.
   @Test(arguments: ["llama-linear-biases", "qwen3-qknorm-sharded", "mistral-headdim"])
   func savedFoldersAreTheSameModel(_ name: String) throws {
-    let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("Fixtures/models/" + name).path
+    let source = modelFixture(name)
     let decoder = try TrainableDecoder(folder: source)
     let original = try SafetensorsCheckpoint(folder: source)
     decoder.weights.withElements { $0[3] = 0x1.234566p-3 }
@@ -52,8 +51,7 @@ import Transformer
   }
 
   @Test func weightsBeyondTheirTypeAreNotSaved() throws {
-    let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("Fixtures/models/mistral-headdim").path
+    let source = modelFixture("mistral-headdim")
     let decoder = try TrainableDecoder(folder: source)
     decoder.weights.withElements { $0[0] = 70_000 }
     try withTemporaryFolder { parent in

@@ -6,6 +6,12 @@ import Transformer
 let modelFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   .deletingLastPathComponent().appendingPathComponent("data/kjv-tiny").path
 
+/// A tiny model of `Tests/Fixtures/models`.
+func modelFixture(_ name: String) -> String {
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/models/" + name).path
+}
+
 /// A folder of a test's own, removed afterwards.
 func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
   let folder = FileManager.default.temporaryDirectory.appendingPathComponent("lagoon-\(UUID().uuidString)")
