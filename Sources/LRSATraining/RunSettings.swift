@@ -1,4 +1,5 @@
 import Foundation
+import Transformer
 
 /// All that a run's result depends on, beside its model and data; written into the run's folder when it begins, and the same
 /// when it is resumed.
@@ -18,6 +19,10 @@ public struct RunSettings: Codable, Sendable, Hashable {
   /// Tokens of a document in a pass.
   public var chunk: Int
   public var compute: String
+  /// Rounding of the rotary frequencies.
+  public var ropeFrequencies: String
+  /// Rotary settings in place of the model's.
+  public var rope: RotaryOverride?
   public var schedule: LearningRateSchedule
   public var optimizer: AdamW.Settings
   /// The gradient's largest norm; a longer one is scaled down to it. nil: not clipped.
@@ -32,7 +37,8 @@ public struct RunSettings: Codable, Sendable, Hashable {
 
   public init(
     model: String, corpus: String, maximumTokens: Int, documentsPerStep: Int, documentsTogether: Int,
-    chunk: Int, compute: String, schedule: LearningRateSchedule, optimizer: AdamW.Settings, clip: Double?,
+    chunk: Int, compute: String, ropeFrequencies: String, rope: RotaryOverride?,
+    schedule: LearningRateSchedule, optimizer: AdamW.Settings, clip: Double?,
     spikeFactor: Double?, seed: UInt64, attention: AttentionSettings?, trained: String
   ) {
     self.model = model
@@ -42,6 +48,8 @@ public struct RunSettings: Codable, Sendable, Hashable {
     self.documentsTogether = documentsTogether
     self.chunk = chunk
     self.compute = compute
+    self.ropeFrequencies = ropeFrequencies
+    self.rope = rope
     self.schedule = schedule
     self.optimizer = optimizer
     self.clip = clip

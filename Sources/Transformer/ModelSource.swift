@@ -16,7 +16,7 @@ struct ModelSource {
   let folder: String
   let configuration: ModelConfiguration
   /// Where the weights are; nil when they are drawn.
-  let checkpoint: Checkpoint?
+  private let checkpoint: Checkpoint?
   /// The bytes of `config.json`, with the rotary settings that were asked for.
   private let config: Data
   /// Names and bytes of the files beside it.
@@ -45,6 +45,11 @@ struct ModelSource {
     self.config = config
     self.folder = folder
   }
+
+  /// A parameter as the folder has it; nil where weights are drawn.
+  ///
+  /// - Throws: as ``Checkpoint``.
+  func tensor(_ name: String) throws(ModelError) -> TensorSlice? { try checkpoint?.tensor(name) }
 
   private static func files(_ folder: String) throws(ModelError) -> [(name: String, data: Data)] {
     var result: [(name: String, data: Data)] = []
@@ -79,7 +84,7 @@ struct ModelSource {
       let config = try config(as: type)
       var tensors: [TensorDescription] = []
       for tensor in layout.tensors {
-        let original = type == .float32 ? nil : try checkpoint?.tensor(tensor.name).dtype
+        let original = type == .float32 ? nil : try self.tensor(tensor.name)?.dtype
         let dtype = original ?? .float32
         tensors.append(TensorDescription(tensor.name, dtype, shape: tensor.shape))
       }

@@ -57,7 +57,7 @@ public final class TrainableDecoder {
     case .random(let seed): weights.draw(configuration, seed: seed)
     case .saved:
       for tensor in weights.layout.tensors {
-        try source.checkpoint?.tensor(tensor.name).copyFloats(into: weights.writable(tensor.range))
+        try source.tensor(tensor.name)?.copyFloats(into: weights.writable(tensor.range))
       }
     }
     let gradients = ParameterBuffer(weights.layout)

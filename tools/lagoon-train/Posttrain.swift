@@ -39,6 +39,8 @@ struct Posttrain: ParsableCommand {
       valueName: "chunks"))
   var bptt: Int?
 
+  @OptionGroup(title: "WHAT IS TRAINED") var adapter: AdapterOptions
+  @OptionGroup(title: "POSITIONS") var rotary: RotaryOptions
   @OptionGroup(title: "OPTIMISER") var optimizer: OptimizerOptions
   @OptionGroup(title: "RUN") var runOptions: RunOptions
 
@@ -51,13 +53,15 @@ struct Posttrain: ParsableCommand {
 
   func run() throws {
     let decoder = try TrainableDecoder(
-      folder: model.folder, compute: model.compute, frequencies: model.ropeFrequencies)
+      folder: model.folder, compute: model.compute, frequencies: model.ropeFrequencies, rope: rotary.override)
     let length = data.length ?? min(decoder.configuration.maximumPositions ?? 4096, 65_536)
     let chunk = min(model.givenChunk ?? 512, length)
     let attention = try self.attention(decoder.configuration)
     let job = TrainingJob(
       model: model, data: data, optimizer: optimizer, run: runOptions, decoder: decoder,
-      trained: FullParameters(decoder), trainedSummary: "all weights", attention: attention, length: length,
+      trained: try adapter.parameters(decoder, seed: optimizer.seed), trainedSummary: adapter.summary,
+      rope: rotary.override,
+      attention: attention, length: length,
       chunk: chunk)
     let supply = DaemonSupply(
       daemon, arenaBytes: DaemonTrainingAttention.arenaBytes(decoder.configuration, chunk: chunk))

@@ -16,6 +16,7 @@ struct TrainingJob {
   let trained: any TrainedParameters
   /// What is trained, for people.
   let trainedSummary: String
+  let rope: RotaryOverride?
   let attention: AttentionSettings?
   let length: Int
   let chunk: Int
@@ -142,7 +143,8 @@ struct TrainingJob {
     RunSettings(
       model: model.folder, corpus: String(corpus.fingerprint, radix: 16), maximumTokens: length,
       documentsPerStep: optimizer.documentsPerStep, documentsTogether: together, chunk: chunk,
-      compute: model.compute.rawValue, schedule: optimizer.schedule, optimizer: optimizer.optimizer,
+      compute: model.compute.rawValue, ropeFrequencies: model.ropeFrequencies.rawValue, rope: rope,
+      schedule: optimizer.schedule, optimizer: optimizer.optimizer,
       clip: optimizer.clip > 0 ? optimizer.clip : nil, spikeFactor: optimizer.skipSpikes,
       seed: optimizer.seed, attention: attention, trained: trainedSummary)
   }
