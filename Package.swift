@@ -91,6 +91,7 @@ let package = Package(
         argumentParser,
       ]),
     room("Inspection", ["CPNG"]),
+    room("RunRecord", ["StrictJSON"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -132,6 +133,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
+    tests("RunRecordTests", ["RunRecord"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
   cxxLanguageStandard: .cxx17
