@@ -91,6 +91,7 @@ let package = Package(
         argumentParser,
       ]),
     room("Inspection", ["CPNG"]),
+    room("Charts", ["Inspection"]),
     room("RunRecord", ["StrictJSON"]),
 
     tool(
@@ -133,6 +134,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
+    tests("ChartsTests", ["Charts", "Inspection"]),
     tests("RunRecordTests", ["RunRecord"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
