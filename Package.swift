@@ -111,7 +111,7 @@ let package = Package(
       "lagoon-train", path: "tools/lagoon-train",
       [
         "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "ToolSupport",
+        "RunRecord", "Charts", "Inspection", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -136,7 +136,9 @@ let package = Package(
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ChartsTests", ["Charts", "Inspection"]),
     tests("RunRecordTests", ["RunRecord"]),
-    tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
+    tests(
+      "ToolTests",
+      ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),
   ],
   cxxLanguageStandard: .cxx17
 )

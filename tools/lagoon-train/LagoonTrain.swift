@@ -12,8 +12,9 @@ struct LagoonTrain: ParsableCommand {
 
       EXAMPLES
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
+        lagoon-train plot runs/lrsa -o lrsa.svg
       """,
-    subcommands: [Gradients.self])
+    subcommands: [Gradients.self, Plot.self])
 
   static func main() {
     PassiveThreads.prefer()
