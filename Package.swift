@@ -96,6 +96,8 @@ let package = Package(
       ]),
     room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
+    room("Charts", ["Inspection"]),
+    room("RunRecord", ["StrictJSON"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -113,8 +115,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "RecallTasks", "LanguageModel",
-        "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "ToolSupport",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "RecallTasks", "LanguageModel",
+        "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -140,7 +142,11 @@ let package = Package(
     tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
     tests("RecallTasksTests", ["RecallTasks"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
-    tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
+    tests("ChartsTests", ["Charts", "Inspection"]),
+    tests("RunRecordTests", ["RunRecord"]),
+    tests(
+      "ToolTests",
+      ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),
   ],
   cxxLanguageStandard: .cxx17
 )
