@@ -80,10 +80,10 @@ let package = Package(
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", ["StrictJSON", "COniguruma", "CSentencePiece"]),
     room("TrainingData", ["StrictJSON", "Tokenization"]),
+    room("RunRecord", ["StrictJSON"]),
     room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
-    room("RunRecord", []),
     room(
       "LRSATraining",
       ["Transformer", "TrainingData", "RunRecord", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
@@ -97,7 +97,6 @@ let package = Package(
     room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
     room("Charts", ["Inspection"]),
-    room("RunRecord", ["StrictJSON"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -115,7 +114,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "RecallTasks", "LanguageModel",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "RecallTasks",
+        "LanguageModel",
         "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection", "ToolSupport",
       ]),
     tool(
