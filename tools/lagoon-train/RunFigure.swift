@@ -172,10 +172,10 @@ struct RunFigure {
   ) -> Curves {
     let raw = points(run, value)
     guard smoothing > 1 else { return Curves(raw: Series(nil, color(run), .line(width: 1.2), raw)) }
-    let updated = Set(runs[run].history.steps.filter { $0.skipped == nil }.map { Double($0.step) })
+    let skipped = Set(runs[run].history.steps.filter { $0.skipped != nil }.map { Double($0.step) })
     let mean = RunningMean.smooth(
       points(run, value, all: true), width: Double(smoothing), isLogarithmic: isLogarithmic,
-      using: updated.contains)
+      using: { !skipped.contains($0) })
     return Curves(
       raw: Series(nil, color(run), .line(width: 0.9, opacity: isComparison ? 0.25 : 0.4), raw),
       mean: Series(nil, color(run), .line(width: 1.6), mean.filter { isShown($0.x) }))
