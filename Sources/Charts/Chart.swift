@@ -77,7 +77,11 @@ package struct Chart: Sendable {
   }
 
   /// Whether there is any value to draw.
-  package var hasValues: Bool { verticalValues().isEmpty == false }
+  package var hasValues: Bool {
+    series.contains { $0.points.contains { point in isShown(point.x) && point.y.map(y.shows) ?? false } }
+  }
+
+  private func isShown(_ value: Double) -> Bool { x.range?.contains(value) ?? true }
 
   /// The vertical axis, reaching over all values, between two coordinates of the page.
   func placedY(bottom: Double, top: Double) -> PlacedAxis {
@@ -118,7 +122,7 @@ package struct Chart: Sendable {
 
   private func verticalValues() -> [Double] {
     var values: [Double] = []
-    for point in series.flatMap(\.points) where x.range?.contains(point.x) ?? true {
+    for point in series.lazy.flatMap(\.points) where isShown(point.x) {
       if let value = point.y, y.shows(value) { values.append(value) }
       if let interval = point.interval {
         values += [interval.lowerBound, interval.upperBound].filter(y.shows)

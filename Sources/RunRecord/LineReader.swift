@@ -20,6 +20,8 @@ struct LineReader: ~Copyable {
   private var buffer: [UInt8] = []
   private var start = 0
   private var number = 0
+  /// Bytes of the file that were read.
+  private(set) var bytesRead = 0
 
   /// - Parameter descriptor: an open file, which is closed at the end of this value's life.
   private init(descriptor: Int32, path: String) {
@@ -80,6 +82,7 @@ struct LineReader: ~Copyable {
         throw .system("cannot read", path)
       }
       buffer.removeLast(Self.chunk - count)
+      bytesRead += count
       return count > 0
     }
   }

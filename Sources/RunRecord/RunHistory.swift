@@ -25,16 +25,19 @@ public struct RunHistory: Sendable, Hashable {
 
   /// Reads a run, which may still be going on.
   ///
-  /// - Parameter folder: the run's.
+  /// - Parameters:
+  ///   - folder: the run's.
+  ///   - progress: called now and then with the number of bytes that were read.
   /// - Throws: `io` when there is no record; `malformed`, with the line's number, when a line is none, or a step comes twice or
   ///   after a later one.
-  public init(folder: String) throws(RunRecordError) {
+  public init(folder: String, progress: (Int) -> Void = { _ in }) throws(RunRecordError) {
     name = URL(filePath: folder).standardizedFileURL.lastPathComponent
     let path = (folder as NSString).appendingPathComponent(Self.fileName)
     guard var reader = try LineReader.open(path) else {
       throw RunRecordError(.io, "there is no such file; \(folder) is not the folder of a run", path: path)
     }
     while let line = try reader.next() {
+      if line.number % 1024 == 0 { progress(reader.bytesRead) }
       guard !line.isTorn else {
         tornLine = line.number
         break

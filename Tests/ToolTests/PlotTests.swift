@@ -104,6 +104,8 @@ import ToolSupport
       #expect(program.errors.contains("line 206 of the record has no end yet"))
       let svg = try String(contentsOfFile: folder + "/run/plot.svg", encoding: .utf8)
       #expect(svg.contains(">100</text>") && svg.contains(">150</text>") && !svg.contains("mean over"))
+      // What lies before and behind is not in the legend either.
+      #expect(!svg.contains(">skipped step<") && !svg.contains(">resumed<") && !svg.contains(">best<"))
     }
   }
 

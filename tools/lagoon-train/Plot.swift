@@ -59,7 +59,7 @@ struct Plot: ParsableCommand {
     let output = output ?? (runs[0] as NSString).appendingPathComponent("plot.svg")
     // Before the runs are read: another ending is refused at once.
     _ = try Figure.FileKind(path: output)
-    let histories = try runs.map { folder in try RunHistory(folder: folder) }
+    let histories = try readRuns()
     for (folder, history) in zip(runs, histories) where history.steps.isEmpty && history.evaluations.isEmpty {
       throw ToolError("\(folder): nothing is recorded yet; the first record comes with the first step")
     }
@@ -73,6 +73,19 @@ struct Plot: ParsableCommand {
     }
     try drawing.figure(charts).write(to: output)
     try report(output, histories, charts)
+  }
+
+  private func readRuns() throws -> [RunHistory] {
+    let sizes = runs.map { folder in
+      let path = (folder as NSString).appendingPathComponent(RunHistory.fileName)
+      return (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int ?? 0
+    }
+    let progress = ProgressLine(total: sizes.reduce(0, +), unit: "bytes")
+    defer { progress.finish() }
+    return try runs.indices.map { index in
+      let before = sizes[..<index].reduce(0, +)
+      return try RunHistory(folder: runs[index]) { progress.update(before + $0) }
+    }
   }
 
   /// The folders' names; their paths where two are named alike.

@@ -99,13 +99,14 @@ struct RunFigure {
     limit(&chart, calm: training.map { $0.mean ?? $0.raw } + heldOut, wild: training.map(\.raw))
     chart.series += lossNames(
       hasTraining: training.contains { !$0.raw.points.isEmpty },
-      hasEvaluations: heldOut.contains { !$0.points.isEmpty })
+      hasEvaluations: heldOut.contains { !$0.points.isEmpty },
+      hasBest: best.contains { $0.points.contains { $0.y != nil } })
     chart.marks = resumes + skips
     return chart
   }
 
   /// Names stand in series without points, because several runs share them.
-  private func lossNames(hasTraining: Bool, hasEvaluations: Bool) -> [Series] {
+  private func lossNames(hasTraining: Bool, hasEvaluations: Bool, hasBest: Bool) -> [Series] {
     let (train, heldOut) = isComparison ? (Palette.grey, Palette.grey) : (color(0), Palette.colors[1])
     var names: [Series] = []
     if hasTraining {
@@ -116,8 +117,8 @@ struct RunFigure {
     }
     if hasEvaluations {
       names.append(Series("held-out", heldOut, .lineAndDiscs, []))
-      names.append(Series("best", heldOut, .discs, []))
     }
+    if hasBest { names.append(Series("best", heldOut, .discs, [])) }
     return names
   }
 
@@ -144,7 +145,7 @@ struct RunFigure {
 
   private var resumes: [Mark] {
     runs.indices.flatMap { index in
-      runs[index].history.events.filter { $0.what == .resume }.map { event in
+      runs[index].history.events.filter { $0.what == .resume && shown.contains($0.step) }.map { event in
         Mark("resumed", x: Double(event.step), .line, isComparison ? color(index) : Palette.grey)
       }
     }
@@ -155,10 +156,12 @@ struct RunFigure {
       let history = runs[index].history
       let skipped = history.steps.filter { $0.skipped != nil }.map(\.step)
       let spikes = history.events.filter { $0.what == .spike && !skipped.contains($0.step) }.map(\.step)
-      return skipped.map {
+      return skipped.filter(shown.contains).map {
         Mark("skipped step", x: Double($0), .flag, isComparison ? color(index) : Self.skipColor)
       }
-        + spikes.map { Mark("spike", x: Double($0), .flag, isComparison ? color(index) : Palette.colors[4]) }
+        + spikes.filter(shown.contains).map {
+          Mark("spike", x: Double($0), .flag, isComparison ? color(index) : Palette.colors[4])
+        }
     }
   }
 
@@ -172,10 +175,10 @@ struct RunFigure {
   ) -> Curves {
     let raw = points(run, value)
     guard smoothing > 1 else { return Curves(raw: Series(nil, color(run), .line(width: 1.2), raw)) }
-    let updated = Set(runs[run].history.steps.filter { $0.skipped == nil }.map { Double($0.step) })
+    let skipped = Set(runs[run].history.steps.filter { $0.skipped != nil }.map { Double($0.step) })
     let mean = RunningMean.smooth(
       points(run, value, all: true), width: Double(smoothing), isLogarithmic: isLogarithmic,
-      using: updated.contains)
+      using: { !skipped.contains($0) })
     return Curves(
       raw: Series(nil, color(run), .line(width: 0.9, opacity: isComparison ? 0.25 : 0.4), raw),
       mean: Series(nil, color(run), .line(width: 1.6), mean.filter { isShown($0.x) }))
