@@ -36,7 +36,8 @@ package final class BlockReader {
     }
     offset += count
     if count == 0 { try checkUnchanged() }
-    guard count > 0 || offset == file.size else { throw Self.changed(file) }
+    // A file that grows as fast as it is read must not be read for ever.
+    guard count > 0 ? offset <= file.size : offset == file.size else { throw Self.changed(file) }
     return count > 0
   }
 

@@ -53,17 +53,21 @@ struct SourceSpooler {
 
   private mutating func readText(_ input: InputFile) throws {
     let reader = try BlockReader(input)
+    var reported = 0
     try document(of: input, line: nil, kind: .textFile) { writer in
       guard writer.options.lossOn != .answer else { throw BadText(Self.noAnswer) }
       var text = StreamingEncoder(writer.encoder, begins: true)
       while try reader.next() {
         try writer.write(text.append(reader.block[..<reader.count]))
         try writer.progress(reader.count)
+        reported += reader.count
       }
       try writer.write(text.finish())
       try writer.write(writer.encoder.end)
       return 1
     }
+    // What is left of a text that was skipped.
+    if reported < input.size { try progress(input.size - reported) }
   }
 
   private mutating func readRecords(_ input: InputFile) throws {
@@ -162,6 +166,7 @@ struct SourceSpooler {
     var stream = StreamingEncoder(encoder, begins: begins)
     for start in stride(from: 0, to: text.count, by: BlockReader.blockBytes) {
       try write(stream.append(text[start..<min(text.count, start + BlockReader.blockBytes)]))
+      try progress(0)
     }
     try write(stream.finish())
   }

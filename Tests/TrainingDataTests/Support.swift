@@ -3,6 +3,8 @@ import Testing
 import Tokenization
 import TrainingData
 
+let longTests = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1"
+
 /// A folder that is gone when the test is.
 final class Folder {
   let path: String
