@@ -12,8 +12,9 @@ struct LagoonTrain: ParsableCommand {
 
       EXAMPLES
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
+        lagoon-train merge data/kjv-tiny run/adapter -o merged
       """,
-    subcommands: [Gradients.self])
+    subcommands: [Gradients.self, Merge.self])
 
   static func main() {
     PassiveThreads.prefer()
