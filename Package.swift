@@ -79,10 +79,14 @@ let package = Package(
     room("Safetensors", ["StrictJSON"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", ["StrictJSON", "COniguruma", "CSentencePiece"]),
-    room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
+    room("TrainingData", ["StrictJSON", "Tokenization"]),
+    room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
-    room("LRSATraining", ["Transformer", "LagoonClient"]),
+    room("RunRecord", []),
+    room(
+      "LRSATraining",
+      ["Transformer", "TrainingData", "RunRecord", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
     room(
       "ModelToolSupport",
       [
@@ -90,7 +94,10 @@ let package = Package(
         "ToolSupport",
         argumentParser,
       ]),
+    room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
+    room("Charts", ["Inspection"]),
+    room("RunRecord", ["StrictJSON"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -108,8 +115,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "ToolSupport",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "RecallTasks", "LanguageModel",
+        "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -130,9 +137,16 @@ let package = Package(
     tests("StrictJSONTests", ["StrictJSON"]),
     tests("SafetensorsTests", ["Safetensors"]),
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
+    tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
+    tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
+    tests("RecallTasksTests", ["RecallTasks"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
-    tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
+    tests("ChartsTests", ["Charts", "Inspection"]),
+    tests("RunRecordTests", ["RunRecord"]),
+    tests(
+      "ToolTests",
+      ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),
   ],
   cxxLanguageStandard: .cxx17
 )

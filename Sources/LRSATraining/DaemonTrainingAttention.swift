@@ -3,7 +3,7 @@ import Transformer
 
 /// Attention of one training document through a daemon: on an archive session that grows on the first pass and is walked
 /// backwards on the second.
-public final class DaemonTrainingAttention: TrainingAttention {
+public final class DaemonTrainingAttention: DocumentAttention {
   private let session: RemoteSession
   private let queryHeads: Int
   private let kvHeads: Int
@@ -11,14 +11,47 @@ public final class DaemonTrainingAttention: TrainingAttention {
   /// Tokens that each layer has seen.
   private var seen: [Int]
   private var pass: RemoteBackward?
+  private let onClose: () -> Void
 
-  /// - Parameter session: new, with an archive; begun.
-  public init(_ session: RemoteSession, _ configuration: ModelConfiguration) {
+  /// - Parameters:
+  ///   - session: new and empty; with an archive if it will be walked backwards.
+  ///   - chunk: most tokens of a call and of a commit.
+  ///   - onClose: called when the document is done with.
+  public init(
+    _ session: RemoteSession, _ configuration: ModelConfiguration, chunk: Int,
+    onClose: @escaping () -> Void = {}
+  ) throws(LagoonError) {
     self.session = session
+    self.onClose = onClose
     queryHeads = configuration.queryHeads
     kvHeads = configuration.kvHeads
     headDim = configuration.headDim
-    seen = Array(repeating: session.info.tokens, count: configuration.layers)
+    seen = Array(repeating: 0, count: configuration.layers)
+    try session.begin(capacity: chunk)
+  }
+
+  public func commit(_ tokens: [UInt32]) throws {
+    try session.commit(tokenIDs: tokens, keepWriting: true)
+  }
+
+  public func endForward() throws { try session.abort() }
+
+  public func close() {
+    // Their room is freed in any case when the session or the connection goes.
+    try? pass?.close()
+    pass = nil
+    try? session.close()
+    onClose()
+  }
+
+  public func chosenPositions() throws -> [[UInt32]]? {
+    guard session.parameters.policy != .full else { return nil }
+    return try seen.indices.flatMap { layer in
+      let rows = try session.fetch(layer: layer, positionsOnly: true)
+      return (0..<kvHeads).map { head in
+        Array(rows.positions(head: head).dropLast(rows.windowRows).dropFirst(session.parameters.sinks))
+      }
+    }
   }
 
   public func step(

@@ -31,31 +31,58 @@ package struct DaemonOptions: ParsableArguments {
   }
 
   package func connect(arenaBytes: Int) throws -> DaemonLink {
-    var daemon: PrivateDaemon?
-    if socket == nil {
-      var options = PrivateDaemon.Options()
-      options.store = store
-      daemon = try PrivateDaemon(options)
+    let supply = DaemonSupply(self, arenaBytes: arenaBytes)
+    return DaemonLink(connection: try supply.connect(), supply: supply)
+  }
+}
+
+/// Connections for work that outlives a daemon: one after another, to the named daemon, or to one of the command's own that
+/// is started again when it has died.
+package final class DaemonSupply {
+  private let options: DaemonOptions
+  private let arenaBytes: Int
+  private var daemon: PrivateDaemon?
+
+  /// Starts nothing yet.
+  package init(_ options: DaemonOptions, arenaBytes: Int) {
+    self.options = options
+    self.arenaBytes = arenaBytes
+  }
+
+  /// A new connection.
+  package func connect() throws -> LagoonConnection {
+    if options.socket == nil {
+      if let daemon {
+        try daemon.startIfEnded()
+      } else {
+        var own = PrivateDaemon.Options()
+        own.store = options.store
+        daemon = try PrivateDaemon(own)
+      }
     }
-    let path = socket ?? daemon?.socketPath ?? LagoonConnection.defaultSocketPath
-    let connection = try LagoonConnection(
-      socketPath: path,
+    return try LagoonConnection(
+      socketPath: options.socket ?? daemon?.socketPath ?? LagoonConnection.defaultSocketPath,
       clientName: CommandLine.arguments.first.map { String($0.split(separator: "/").last ?? "") } ?? "",
       arenaBytes: arenaBytes)
-    return DaemonLink(connection: connection, daemon: daemon)
   }
+
+  /// The process of the command's own daemon; nil when it has none.
+  package var processIdentifier: Int32? { daemon?.processIdentifier }
+
+  /// Ends the daemon if it is the command's own.
+  package func close() { daemon?.stop() }
 }
 
 /// A connection, and the daemon behind it if it is this command's own.
 package struct DaemonLink {
   package let connection: LagoonConnection
-  private let daemon: PrivateDaemon?
+  private let supply: DaemonSupply
 
-  init(connection: LagoonConnection, daemon: PrivateDaemon?) {
+  init(connection: LagoonConnection, supply: DaemonSupply) {
     self.connection = connection
-    self.daemon = daemon
+    self.supply = supply
   }
 
   /// Ends the daemon if it is this command's own.
-  package func close() { daemon?.stop() }
+  package func close() { supply.close() }
 }

@@ -21,8 +21,13 @@ package struct ModelOptions: ParsableArguments {
         """))
   package var ropeFrequencies = FrequencyRounding.exact
 
-  @Option(help: "Tokens per forward pass. Results do not depend on it.")
-  package var chunk = 256
+  @Option(
+    name: .customLong("chunk"),
+    help: ArgumentHelp("Tokens per forward pass. Results do not depend on it.", valueName: "tokens"))
+  package var givenChunk: Int?
+
+  /// Tokens per forward pass where nothing speaks for another size.
+  package var chunk: Int { givenChunk ?? 256 }
 
   package init() {}
 

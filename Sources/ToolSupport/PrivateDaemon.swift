@@ -105,10 +105,18 @@ public final class PrivateDaemon: Sendable {
   /// Kills the daemon with SIGKILL, as a crash would, and keeps its store.
   public func kill() {
     guard let running = state.withLock({ $0.running.take() }) else { return }
-    Foundation.kill(running.process.processIdentifier, SIGKILL)
+    // The number of a process that has ended may be another's by now.
+    if running.process.isRunning { Foundation.kill(running.process.processIdentifier, SIGKILL) }
     running.process.waitUntilExit()
     try? running.input.close()
     unlink(socketPath)
+  }
+
+  /// Starts the daemon again if its process has ended, however it ended.
+  public func startIfEnded() throws(ToolError) {
+    if state.withLock({ $0.running?.process.isRunning ?? false }) { return }
+    kill()
+    try start()
   }
 
   /// Stops the daemon, gracefully if it can be, and removes the folder. Idempotent.

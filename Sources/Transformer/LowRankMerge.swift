@@ -60,7 +60,7 @@ public struct LowRankMerge {
     try source.write(decoder, to: folder, as: type, progress: progress) { (tensor) throws(ModelError) in
       if let saved = whole[tensor.name] { return parameters.readable(saved.range) }
       let weight = scratch.writable(tensor.range.count)
-      try source.checkpoint.tensor(tensor.name).copyFloats(into: weight)
+      try source.tensor(tensor.name)?.copyFloats(into: weight)
       if let matrix = updated[tensor.name] {
         try products.update(weight, matrix, parameters, scale: configuration.scale)
       }

@@ -15,8 +15,8 @@ struct ModelSource {
   /// As it was given.
   let folder: String
   let configuration: ModelConfiguration
-  /// Where the weights are.
-  let checkpoint: Checkpoint
+  /// Where the weights are; nil when they are drawn.
+  private let checkpoint: Checkpoint?
   /// The bytes of `config.json`, with the rotary settings that were asked for.
   private let config: Data
   /// Names and bytes of the files beside it.
@@ -28,21 +28,28 @@ struct ModelSource {
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
   ]
 
-  /// Reads a folder's configuration and checks its weights' headers.
+  /// Reads a folder's configuration and checks its weights' headers, if weights are wanted of it.
   ///
   /// - Throws: as ``ModelConfiguration``, ``RotaryOverride`` and ``Checkpoint``; `io` for a file that cannot be read.
-  init(folder: String, rope: RotaryOverride? = nil) throws(ModelError) {
+  init(
+    folder: String, weights: InitialWeights = .saved, rope: RotaryOverride? = nil
+  ) throws(ModelError) {
     let path = folder + "/config.json"
     guard var config = FileManager.default.contents(atPath: path) else {
       throw ModelError(.io, "cannot be read", path: path)
     }
     if let rope { config = try rope.applied(to: config, path: path) }
     configuration = try ModelConfiguration(folder: folder, config: config)
-    checkpoint = try Checkpoint(folder: folder, configuration)
+    checkpoint = weights == .saved ? try Checkpoint(folder: folder, configuration) : nil
     files = try Self.files(folder)
     self.config = config
     self.folder = folder
   }
+
+  /// A parameter as the folder has it; nil where weights are drawn.
+  ///
+  /// - Throws: as ``Checkpoint``.
+  func tensor(_ name: String) throws(ModelError) -> TensorSlice? { try checkpoint?.tensor(name) }
 
   private static func files(_ folder: String) throws(ModelError) -> [(name: String, data: Data)] {
     var result: [(name: String, data: Data)] = []
@@ -77,7 +84,8 @@ struct ModelSource {
       let config = try config(as: type)
       var tensors: [TensorDescription] = []
       for tensor in layout.tensors {
-        let dtype = type == .float32 ? .float32 : try checkpoint.tensor(tensor.name).dtype
+        let original = type == .float32 ? nil : try self.tensor(tensor.name)?.dtype
+        let dtype = original ?? .float32
         tensors.append(TensorDescription(tensor.name, dtype, shape: tensor.shape))
       }
       // What loaders of the format ask for before they accept a file.

@@ -1,3 +1,5 @@
+import Kernels
+
 /// Where each parameter of a decoder stands in one row of f32 elements: under its Hugging Face name, back to back, in the order
 /// of the forward pass. Weights, gradients and an optimiser's moments share it.
 public struct ParameterLayout: Sendable, Hashable {
@@ -66,6 +68,20 @@ public final class ParameterBuffer {
   public func setToZero() {
     elements.writable(layout.count).update(repeating: 0)
   }
+
+  /// The Euclidean norm of all elements, in f64, in an order of additions that is always the same.
+  public func norm() -> Double {
+    let all = elements.readable(layout.count)
+    var sum = 0.0
+    for start in stride(from: 0, to: all.count, by: Self.normBlock) {
+      let block = UnsafeBufferPointer(rebasing: all[start..<min(start + Self.normBlock, all.count)])
+      sum += lagoon_square_sum(block.baseAddress, block.count)
+    }
+    return sum.squareRoot()
+  }
+
+  /// Elements whose squares are summed before they are added to the others'.
+  private static let normBlock = 1 << 16
 
   // Views of parts are handed down a call. Whoever keeps an address keeps this buffer too: it never moves its memory.
   func readable(_ range: Range<Int>) -> UnsafeBufferPointer<Float> { elements.readable(range) }

@@ -37,23 +37,28 @@ public final class TrainableDecoder {
   /// Reads a Hugging Face folder: `config.json` and one or several safetensors files of f32, bf16 or f16.
   ///
   /// - Parameters:
+  ///   - initial: whether the folder's weights are taken, or random ones drawn.
   ///   - compute: arithmetic of the matmuls, of both passes.
   ///   - frequencies: as for ``DecoderModel``.
   ///   - vocabularyTile: tokens of the vocabulary whose logits are computed together, at least 1.
   ///   - rope: rotary settings that take the place of the model's own.
   /// - Throws: `ModelError` naming the file and the field or tensor.
   public init(
-    folder: String, compute: Compute = .float32, frequencies: FrequencyRounding = .exact,
-    vocabularyTile: Int = 4096, rope: RotaryOverride? = nil
+    folder: String, weights initial: InitialWeights = .saved, compute: Compute = .float32,
+    frequencies: FrequencyRounding = .exact, vocabularyTile: Int = 4096, rope: RotaryOverride? = nil
   ) throws(ModelError) {
     guard vocabularyTile > 0 else {
       throw ModelError(.invalidArgument, "\(vocabularyTile) is no width of a tile", name: "vocabularyTile")
     }
-    source = try ModelSource(folder: folder, rope: rope)
+    source = try ModelSource(folder: folder, weights: initial, rope: rope)
     let configuration = source.configuration
     let weights = ParameterBuffer(ParameterLayout(configuration))
-    for tensor in weights.layout.tensors {
-      try source.checkpoint.tensor(tensor.name).copyFloats(into: weights.writable(tensor.range))
+    switch initial {
+    case .random(let seed): weights.draw(configuration, seed: seed)
+    case .saved:
+      for tensor in weights.layout.tensors {
+        try source.tensor(tensor.name)?.copyFloats(into: weights.writable(tensor.range))
+      }
     }
     let gradients = ParameterBuffer(weights.layout)
     let parts = TrainableParts(

@@ -60,13 +60,12 @@ struct Gradients: ParsableCommand {
     let progress = ProgressLine(total: 2 * ids.count, unit: "tokens")
     defer { progress.finish() }
     let loss = try ScratchSession.with(link.connection, parameters) { session in
-      try DocumentPass(decoder: decoder, session: session, chunk: model.chunk).run(
-        ids, scale: 1 / Double(ids.count - 1)
-      ) { step in
-        switch step {
-        case .forward(let done): progress.update(done)
-        case .backward(let done): progress.update(ids.count + done)
-        }
+      let attention = try DaemonTrainingAttention(session, decoder.configuration, chunk: model.chunk)
+      defer { attention.close() }
+      return try BatchPass(decoder: decoder, chunk: model.chunk).run(
+        [.init(ids, attention: attention)], scale: 1 / Double(ids.count - 1)
+      ) { pass in
+        progress.update(pass.phase == .forward ? pass.done : pass.total + pass.done)
         try ExitCleanup.throwIfEnding()
       }
     }

@@ -11,8 +11,8 @@ struct Merge: ParsableCommand {
       folder like MODEL's, with its tokenizer. Memory does not grow with the model.
 
       EXAMPLES
-        lagoon-train merge data/kjv-tiny run/adapter -o merged
-        lagoon-train merge data/kjv-tiny run/adapter -o merged --dtype original
+        lagoon-train merge data/kjv-tiny runs/recall/adapter -o merged
+        lagoon-train merge data/kjv-tiny runs/recall/adapter -o merged --dtype original
       """)
 
   @Argument(help: "Model folder that the adapter was trained on.")
