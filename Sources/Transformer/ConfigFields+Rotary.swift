@@ -50,10 +50,11 @@ extension ConfigFields {
     }
     func positions() throws(ModelError) -> Int {
       let name = "original_max_position_embeddings"
-      if has(name) { return try integer(name, in: 1...1 << 40) }
+      if has(name) { return try integer(name, in: 1...Self.maximumPositions) }
       if let outer {
-        guard case .integer(let value) = outer, (1...1 << 40).contains(value) else {
-          throw ModelError(.malformed, "\(outer) is not an integer in 1...\(1 << 40)", path: path, name: name)
+        guard case .integer(let value) = outer, (1...Self.maximumPositions).contains(value) else {
+          throw ModelError(
+            .malformed, "\(outer) is not an integer in 1...\(Self.maximumPositions)", path: path, name: name)
         }
         return value
       }

@@ -10,6 +10,8 @@ struct ConfigFields {
 
   /// Longest configuration that is read, in bytes.
   static let maximumBytes = 1 << 20
+  /// Positions that any field may give.
+  static let maximumPositions = 1 << 40
 
   init(_ data: Data, path: String) throws(ModelError) {
     guard data.count <= Self.maximumBytes else {

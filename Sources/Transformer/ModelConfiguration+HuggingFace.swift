@@ -65,7 +65,7 @@ extension ModelConfiguration {
     }
     maximumPositions =
       fields.has("max_position_embeddings")
-      ? try fields.integer("max_position_embeddings", in: 1...1 << 40) : nil
+      ? try fields.integer("max_position_embeddings", in: 1...ConfigFields.maximumPositions) : nil
     rope = try fields.rotaryParameters(maximumPositions: maximumPositions)
     tiedHead = try fields.boolean("tie_word_embeddings", default: false)
     let attentionBias =

@@ -44,8 +44,11 @@ public struct RotaryOverride: Codable, Sendable, Hashable {
       throw Self.failure(
         "originalPositions", "the model does not say how many positions it was trained for; give them")
     }
-    guard (1...1 << 40).contains(positions) else {
-      throw Self.failure("originalPositions", "\(positions) is not in 1...\(1 << 40)")
+    guard (1...ConfigFields.maximumPositions).contains(positions) else {
+      throw Self.failure("originalPositions", "\(positions) is not in 1...\(ConfigFields.maximumPositions)")
+    }
+    guard Double(positions) * yarnFactor <= Double(ConfigFields.maximumPositions) else {
+      throw Self.failure("yarnFactor", "\(yarnFactor) times \(positions) positions are too many")
     }
     return RotaryParameters(
       theta: theta,
@@ -76,8 +79,8 @@ public struct RotaryOverride: Codable, Sendable, Hashable {
         if rope.scaling != .none { try text.set("rope_scaling", to: rope.json(withTheta: false)) }
       }
       if case .yarn(let yarn) = rope.scaling, yarnFactor != nil {
-        let reach = Int((Double(yarn.originalPositions) * yarn.factor).rounded())
-        try text.set("max_position_embeddings", to: "\(max(reach, model.maximumPositions ?? 0))")
+        let reach = (Double(yarn.originalPositions) * yarn.factor).rounded()
+        try text.set("max_position_embeddings", to: "\(Int(reach))")
         // Where it stands outside, programs prefer it to the one inside.
         if try text.has("original_max_position_embeddings") {
           try text.set("original_max_position_embeddings", to: "\(yarn.originalPositions)")

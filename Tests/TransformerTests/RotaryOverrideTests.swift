@@ -60,6 +60,7 @@ import Transformer
       (RotaryOverride(yarnFactor: .infinity, originalPositions: 8), "yarnFactor"),
       (RotaryOverride(yarnFactor: 2), "originalPositions"),
       (RotaryOverride(yarnFactor: 2, originalPositions: 0), "originalPositions"),
+      (RotaryOverride(yarnFactor: 2, originalPositions: 1 << 40), "yarnFactor"),
       (RotaryOverride(originalPositions: 8), "originalPositions"),
     ] {
       let error = #expect(throws: ModelError.self, "\(override)") { try override.parameters(for: model) }
@@ -131,7 +132,7 @@ import Transformer
         try TrainableDecoder(folder: folder, rope: override).configuration.maximumPositions
       }
       #expect(try reach(RotaryOverride(yarnFactor: 4)) == 256)
-      #expect(try reach(RotaryOverride(yarnFactor: 4, originalPositions: 8)) == 64)
+      #expect(try reach(RotaryOverride(yarnFactor: 4, originalPositions: 8)) == 32)
       #expect(try reach(RotaryOverride(theta: 5)) == 64)
     }
   }
