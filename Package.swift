@@ -85,6 +85,9 @@ let package = Package(
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
     room(
+      "Evaluation",
+      ["RecallTasks", "LanguageModel", "Transformer", "Tokenization", "LagoonClient", "LagKV"]),
+    room(
       "LRSATraining",
       ["Transformer", "TrainingData", "RunRecord", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
     room(
@@ -114,9 +117,9 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "RecallTasks",
-        "LanguageModel",
-        "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection", "ToolSupport",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "Evaluation", "RecallTasks",
+        "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection",
+        "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",

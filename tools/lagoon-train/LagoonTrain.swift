@@ -13,11 +13,13 @@ struct LagoonTrain: ParsableCommand {
       EXAMPLES
         lagoon-train posttrain data/kjv-tiny --data train.jsonl --lag 64 --ratio 0.25 -o runs/recall
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
-        lagoon-train merge data/kjv-tiny runs/recall/adapter -o merged
+        lagoon-train merge data/kjv-tiny runs/recall/model -o merged
         lagoon-train plant --text kjv.txt --length 2048 --documents 2000 --hold-out 0.05 -o train.jsonl
         lagoon-train plot runs/lrsa -o lrsa.svg
       """,
-    subcommands: [Posttrain.self, Merge.self, Gradients.self, Plot.self, Plant.self])
+    subcommands: [
+      Pretrain.self, Posttrain.self, Eval.self, Merge.self, Gradients.self, Plot.self, Plant.self,
+    ])
 
   static func main() {
     PassiveThreads.prefer()
