@@ -117,7 +117,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "Evaluation", "RecallTasks",
+        "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "Evaluation",
+        "RecallTasks",
         "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection",
         "ToolSupport",
       ]),

@@ -68,6 +68,12 @@ public final class Trainer<Source: AttentionSource> {
       ?? RunState(
         order: corpus.order(seed: settings.seed), spikes: settings.spikeFactor.map(SpikeFilter.init))
     runLog = try RunLog(folder: folder.path, keepingThroughStep: state.step)
+    if let restored {
+      try runLog.append(
+        EventRecord(
+          step: restored.step, what: .resume,
+          detail: "\(restored.documentsOfStep) documents of the next step were done"))
+    }
   }
 
   /// Trains to the end, or until it is asked to stop.

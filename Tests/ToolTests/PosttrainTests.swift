@@ -87,7 +87,7 @@ import ToolSupport
       }
       #expect(
         kinds == [
-          "evaluation 0", "step 1", "step 2", "evaluation 2", "step 3", "step 4", "evaluation 4",
+          "evaluation 0", "step 1", "step 2", "evaluation 2", "event 2", "step 3", "step 4", "evaluation 4",
         ])
     }
   }

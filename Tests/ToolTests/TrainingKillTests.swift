@@ -3,7 +3,9 @@ import Testing
 import ToolSupport
 
 /// Runs that are killed over and over: the trainer, and the daemon, five times in each phase.
-@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1", "long: make test-long"))
+@Suite(
+  .serialized,
+  .enabled(if: ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1", "long: make test-long"))
 struct TrainingKillTests {
   /// Runs of this many steps have each phase often enough.
   private static let steps = ["--steps", "8", "--evaluate-every", "4"]
@@ -27,7 +29,8 @@ struct TrainingKillTests {
         // Another moment of the phase each time; a little further each time, so that the run comes on.
         var left = 2 + killed % 2
         let delay = UInt32(killed * 700)
-        let (ended, lines) = try run.watch(Self.steps + ["--checkpoint-seconds", "0"] + resumed) { line, process in
+        let (ended, lines) = try run.watch(Self.steps + ["--checkpoint-seconds", "0"] + resumed) {
+          line, process in
           guard line.hasPrefix(phase), left > 0 else { return }
           left -= 1
           guard left == 0 else { return }
