@@ -6,8 +6,12 @@ import StrictJSON
 struct AdapterFile {
   static let configurationName = "adapter_config.json"
   static let weightsName = "adapter_model.safetensors"
+  /// Beside PEFT's two files, where the adapter was trained with rotary settings that the model does not have; PEFT does not
+  /// read it.
+  static let rotaryName = "rotary_override.json"
 
   let configuration: LowRankConfiguration
+  let rope: RotaryOverride?
   private let path: String
   private let weights: SafetensorsFile
 
@@ -32,6 +36,7 @@ struct AdapterFile {
     }
     let fields = try ConfigFields(data, path: path)
     configuration = try Self.configuration(fields)
+    rope = try Self.rope(folder)
     let file = folder + "/" + Self.weightsName
     weights = try stored { () throws(SafetensorsError) in try SafetensorsFile(path: file) }
   }
@@ -60,6 +65,25 @@ struct AdapterFile {
       targets: try names(fields, "target_modules"),
       modulesToSave: fields.has("modules_to_save") ? try names(fields, "modules_to_save") : [],
       isRankStabilized: try fields.boolean("use_rslora", default: false))
+  }
+
+  private static func rope(_ folder: String) throws(ModelError) -> RotaryOverride? {
+    let path = folder + "/" + rotaryName
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    do {
+      return try JSONDecoder().decode(RotaryOverride.self, from: data)
+    } catch {
+      throw ModelError(.malformed, "not rotary settings: \(error)", path: path)
+    }
+  }
+
+  /// - Throws: `mismatch` when the adapter was trained with rotary settings that a model does not have.
+  func check(_ model: ModelConfiguration) throws(ModelError) {
+    guard let rope, try rope.parameters(for: model) != model.rope else { return }
+    throw ModelError(
+      .mismatch,
+      "the adapter was trained with \(try rope.parameters(for: model).summary), the model has "
+        + model.rope.summary, path: (path as NSString).deletingLastPathComponent + "/" + Self.rotaryName)
   }
 
   private static func names(_ fields: ConfigFields, _ field: String) throws(ModelError) -> [String] {
@@ -144,10 +168,10 @@ extension AdapterFile {
   /// Writes an adapter's folder.
   static func write(
     _ configuration: LowRankConfiguration, _ layout: LowRankLayout, _ parameters: ParameterBuffer,
-    baseModel: String, to folder: String
+    _ source: ModelSource, to folder: String
   ) throws(ModelError) {
     let fields = Fields(
-      baseModelNameOrPath: baseModel, r: configuration.rank, loraAlpha: configuration.alpha,
+      baseModelNameOrPath: source.folder, r: configuration.rank, loraAlpha: configuration.alpha,
       targetModules: configuration.targets,
       modulesToSave: configuration.modulesToSave.isEmpty ? nil : configuration.modulesToSave,
       useRslora: configuration.isRankStabilized,
@@ -155,10 +179,13 @@ extension AdapterFile {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let json: Data
+    var files: [(name: String, data: Data)] = []
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-      json = try encoder.encode(fields)
+      files.append((configurationName, try encoder.encode(fields)))
+      // Its names are not PEFT's to choose.
+      encoder.keyEncodingStrategy = .useDefaultKeys
+      if let rope = source.rope { files.append((rotaryName, try encoder.encode(rope))) }
     } catch {
       throw ModelError(.io, "cannot be written: \(error)", path: folder)
     }
@@ -171,9 +198,13 @@ extension AdapterFile {
         path: folder + "/" + weightsName, tensors, metadata: ["format": "pt"])
       try weights.append(parameters.readable(0..<layout.parameters.count))
       if let embedding = layout.tiedEmbedding { try weights.append(parameters.readable(embedding.range)) }
-      var file = try AtomicFile(path: folder + "/" + configurationName)
-      try file.append([UInt8](json))
-      try file.commit()
+      // Of an adapter that was here before.
+      if source.rope == nil { unlink(folder + "/" + rotaryName) }
+      for (name, data) in files {
+        var file = try AtomicFile(path: folder + "/" + name)
+        try file.append([UInt8](data))
+        try file.commit()
+      }
       try weights.commit()
     }
   }

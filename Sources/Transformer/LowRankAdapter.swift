@@ -59,6 +59,7 @@ public final class LowRankAdapter {
   /// - Throws: as ``load(from:)``.
   public convenience init(_ decoder: TrainableDecoder, folder: String) throws(ModelError) {
     let file = try AdapterFile(folder: folder)
+    try file.check(decoder.configuration)
     do throws(ModelError) {
       try self.init(decoder, file.configuration, seed: 0)
     } catch {
@@ -94,7 +95,8 @@ public final class LowRankAdapter {
     }
   }
 
-  /// Writes the adapter as PEFT does and loads it: `adapter_config.json` and, in f32, `adapter_model.safetensors`.
+  /// Writes the adapter as PEFT does and loads it: `adapter_config.json` and, in f32, `adapter_model.safetensors`. Where the
+  /// decoder has a ``RotaryOverride``, `rotary_override.json` beside them says so to ``LowRankMerge``; PEFT knows nothing of it.
   ///
   /// The folder is made if it is not there. Each file appears whole or not at all, the weights last, and is on the disk when this
   /// returns.
@@ -102,7 +104,7 @@ public final class LowRankAdapter {
   /// - Throws: `io`.
   public func save(to folder: String) throws(ModelError) {
     try AdapterFile.write(
-      configuration, layout, parameters, baseModel: decoder.source.folder, to: folder)
+      configuration, layout, parameters, decoder.source, to: folder)
   }
 
   /// Reads the parameters of an adapter of the same kind, bit for bit; ``apply()`` brings them into the decoder.
@@ -111,6 +113,7 @@ public final class LowRankAdapter {
   ///   has changed.
   public func load(from folder: String) throws(ModelError) {
     let file = try AdapterFile(folder: folder)
+    try file.check(decoder.configuration)
     let other: LowRankLayout
     do throws(ModelError) {
       other = try LowRankLayout(decoder.configuration, file.configuration)

@@ -2,7 +2,7 @@
 /// model's largest tensor.
 public struct LowRankMerge {
   public let configuration: LowRankConfiguration
-  /// The model's.
+  /// The model's, with the rotary settings that the adapter was trained with.
   public let model: ModelConfiguration
   /// Matrices that get a low-rank update, and parameters that are replaced as a whole.
   public var matrices: Int { layout.matrices.count }
@@ -20,8 +20,8 @@ public struct LowRankMerge {
   ///   - adapter: a folder in PEFT's layout.
   /// - Throws: `ModelError` naming the file and the field or tensor.
   public init(model: String, adapter: String) throws(ModelError) {
-    let source = try ModelSource(folder: model)
     let file = try AdapterFile(folder: adapter)
+    let source = try ModelSource(folder: model, rope: file.rope)
     let layout = try Self.layout(source.configuration, file)
     let parameters = ParameterBuffer(layout.parameters)
     try file.read(layout, into: parameters)

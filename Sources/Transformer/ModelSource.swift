@@ -15,6 +15,8 @@ struct ModelSource {
   /// As it was given.
   let folder: String
   let configuration: ModelConfiguration
+  /// What was laid over the folder's own rotary settings.
+  let rope: RotaryOverride?
   /// Where the weights are; nil when they are drawn.
   private let checkpoint: Checkpoint?
   /// The bytes of `config.json`, with the rotary settings that were asked for.
@@ -43,6 +45,7 @@ struct ModelSource {
     checkpoint = weights == .saved ? try Checkpoint(folder: folder, configuration) : nil
     files = try Self.files(folder)
     self.config = config
+    self.rope = rope
     self.folder = folder
   }
 

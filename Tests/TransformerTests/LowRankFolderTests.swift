@@ -109,6 +109,41 @@ import Transformer
     }
   }
 
+  /// Rotary settings that an adapter was trained with go where it goes.
+  @Test func rotarySettingsComeAlong() throws {
+    let source = modelFixture("mistral-headdim")
+    let configuration = LowRankConfiguration(rank: 2, alpha: 4)
+    let rope = RotaryOverride(theta: 70_000, yarnFactor: 2.5, originalPositions: 48)
+    try withTemporaryFolder { folder in
+      func adapter(_ rope: RotaryOverride?) throws -> LowRankAdapter {
+        try LowRankAdapter(TrainableDecoder(folder: source, rope: rope), configuration, seed: 7)
+      }
+      let stretched = try adapter(rope)
+      try stretched.fill(3)
+      try stretched.save(to: folder + "/adapter")
+      try stretched.decoder.save(to: folder + "/applied")
+      try LowRankMerge(model: source, adapter: folder + "/adapter").write(to: folder + "/merged")
+      for file in ["config.json", "model.safetensors"] {
+        #expect(
+          FileManager.default.contentsEqual(
+            atPath: folder + "/applied/" + file, andPath: folder + "/merged/" + file))
+      }
+      try adapter(rope).load(from: folder + "/adapter")
+
+      let plain = try adapter(nil)
+      let error = #expect(throws: ModelError.self) { try plain.load(from: folder + "/adapter") }
+      #expect(error?.code == .mismatch)
+      #expect(error?.path == folder + "/adapter/rotary_override.json")
+      #expect(throws: ModelError.self) { try LowRankAdapter(plain.decoder, folder: folder + "/adapter") }
+      try "{".write(toFile: folder + "/adapter/rotary_override.json", atomically: true, encoding: .utf8)
+      #expect(throws: ModelError.self) { try LowRankMerge(model: source, adapter: folder + "/adapter") }
+      // An adapter without takes the place of one with.
+      try plain.save(to: folder + "/adapter")
+      try plain.load(from: folder + "/adapter")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/adapter").count == 2)
+    }
+  }
+
   @Test func adaptersOfOthersAreRefused() throws {
     let configuration = LowRankConfiguration(rank: 2, alpha: 4, trainsNorms: true)
     try withTemporaryFolder { folder in
