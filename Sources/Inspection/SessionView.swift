@@ -18,6 +18,8 @@ public struct SessionView: Sendable, Equatable, Codable {
   public var archive: Bool
   /// `raw` or `zstd`.
   public var codec: String
+  /// Gone with the client that made it.
+  public var ephemeral: Bool
   /// 64 hexadecimal digits; empty when the session was made without one.
   public var modelFingerprint: String
   /// The rolling hash of the token ids, 16 hexadecimal digits.
@@ -32,7 +34,7 @@ public struct SessionView: Sendable, Equatable, Codable {
   public var committedUnixSeconds: Int
 
   enum CodingKeys: String, CodingKey {
-    case name, layers, policy, sinks, lag, ratio, seed, archive, codec, tokens, generation
+    case name, layers, policy, sinks, lag, ratio, seed, archive, codec, ephemeral, tokens, generation
     case kvHeads = "kv_heads"
     case headDim = "head_dim"
     case elementType = "element_type"
@@ -50,7 +52,8 @@ public struct SessionView: Sendable, Equatable, Codable {
   public init(
     name: String, layers: Int, kvHeads: Int, headDim: Int, elementType: String, elementBytes: Int,
     policy: String, sinks: Int, lag: Int, ratio: Double, valueWeight: Double, seed: UInt64,
-    exemptLayers: [Int], archive: Bool, codec: String, modelFingerprint: [UInt8], tokenHash: UInt64,
+    exemptLayers: [Int], archive: Bool, codec: String, ephemeral: Bool, modelFingerprint: [UInt8],
+    tokenHash: UInt64,
     tokens: Int, generation: Int, storedBytes: Int, hasWriter: Bool, createdUnixSeconds: Int,
     committedUnixSeconds: Int
   ) {
@@ -69,6 +72,7 @@ public struct SessionView: Sendable, Equatable, Codable {
     self.exemptLayers = exemptLayers
     self.archive = archive
     self.codec = codec
+    self.ephemeral = ephemeral
     let isNone = modelFingerprint.allSatisfy { $0 == 0 }
     self.modelFingerprint = isNone ? "" : modelFingerprint.map { hex(UInt64($0), digits: 2) }.joined()
     self.tokenHash = hex(tokenHash, digits: 16)

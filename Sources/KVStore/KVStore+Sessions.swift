@@ -94,19 +94,31 @@ extension KVStore {
     }
     try takeWriter(record)
     defer { releaseWriter(record.extent) }
-    let slabs = try SessionPlan(record.configuration).slabs(of: record)
     let job = WriteJob(cost: WriteCost(records: 2), usesReserve: true) { transaction throws(StoreError) in
-      let key = Array(name.utf8)
-      guard let bytes = try transaction.view.get(.sessions, key),
-        try SessionRecord.decode(bytes, key: key).extent == record.extent
-      else { throw StoreError(.notFound, "there is no session of this name", session: name) }
-      try transaction.delete(.sessions, key)
-      let tombstone = Tombstone(extent: record.extent, slabs: slabs)
-      try transaction.put(.tombstones, Tombstone.key(record.extent), tombstone.encoded())
+      guard try Self.bury(name, extent: record.extent, transaction) else {
+        throw StoreError(.notFound, "there is no session of this name", session: name)
+      }
     }
     try writer.submit(job)
     validated.forget(extent: record.extent)
     writer.noteTombstone()
+  }
+
+  /// Takes a session's record away and sets a tombstone for its slabs.
+  ///
+  /// - Returns: false where the name is not that session's any more.
+  static func bury(
+    _ name: String, extent: UInt64, _ transaction: borrowing WriteTransaction
+  ) throws(StoreError) -> Bool {
+    let key = Array(name.utf8)
+    guard let bytes = try transaction.view.get(.sessions, key) else { return false }
+    let record = try SessionRecord.decode(bytes, key: key)
+    guard record.extent == extent else { return false }
+    let tombstone = Tombstone(
+      extent: extent, slabs: try SessionPlan(record.configuration).slabs(of: record))
+    try transaction.delete(.sessions, key)
+    try transaction.put(.tombstones, Tombstone.key(extent), tombstone.encoded())
+    return true
   }
 
   /// Deletes a session whose record cannot be read: which slabs were its own shows when all others are known.

@@ -9,7 +9,8 @@ public struct VerificationReport: Sendable, Hashable {
 
 extension KVStore {
   /// Checks every record of one session or of all: headers, checksums, positions, that every frame decompresses; and that
-  /// no slab belongs to nobody.
+  /// no slab belongs to nobody. Damage of ephemeral sessions does not count in a store that is open for reading alone: those
+  /// that a killed daemon left are as good as gone.
   ///
   /// - Parameters:
   ///   - name: nil: all sessions.
@@ -17,6 +18,13 @@ extension KVStore {
   /// - Throws: `notFound`, `closed`; damage is reported, not thrown.
   public func verify(
     _ name: String?, progress: ((_ records: Int, _ bytes: Int) -> Void)? = nil
+  ) throws(StoreError) -> VerificationReport {
+    try verify(name, ignoringEphemeral: isReadOnly, progress)
+  }
+
+  /// - Parameter ignoringEphemeral: check ephemeral sessions too, but report no damage of theirs.
+  func verify(
+    _ name: String?, ignoringEphemeral: Bool, _ progress: ((_ records: Int, _ bytes: Int) -> Void)? = nil
   ) throws(StoreError) -> VerificationReport {
     var report = VerificationReport()
     var names: [[UInt8]] = []
@@ -31,25 +39,32 @@ extension KVStore {
         }
       }
     }
-    for key in names { try verify(session: key, &report, progress) }
+    for key in names {
+      let known = report.damage.count
+      let isEphemeral = try verify(session: key, &report, progress)
+      if isEphemeral, ignoringEphemeral { report.damage.removeLast(report.damage.count - known) }
+    }
     if name == nil { try verifyOwners(&report) }
     return report
   }
 
   /// The slabs of one session, some hundred a snapshot; the session may be committed to meanwhile.
+  ///
+  /// - Returns: whether it is known to be ephemeral.
   private func verify(
     session key: [UInt8], _ report: inout VerificationReport, _ progress: ((Int, Int) -> Void)?
-  ) throws(StoreError) {
+  ) throws(StoreError) -> Bool {
     let name = String(decoding: key, as: UTF8.self)
     let record: SessionRecord
     do throws(StoreError) {
       report.records += 1
       record = try environment.read { view throws(StoreError) in try self.record(name, view) }
     } catch {
-      if error.code == .notFound { return }  // deleted meanwhile
+      if error.code == .notFound { return false }  // deleted meanwhile
       report.damage.append(error)
-      return
+      return false
     }
+    let isEphemeral = record.configuration.ephemeral
     let plan = try SessionPlan(record.configuration)
     for layer in plan.layers.indices {
       var expected: [RowKey] = []
@@ -63,11 +78,12 @@ extension KVStore {
           for key in batch { try check(key, current, view, &report) }
           return true
         }
-        if !goOn { return }
+        if !goOn { return isEphemeral }
         progress?(report.records, report.bytes)
       }
       try verifyFrames(name, record, stored, &report)
     }
+    return isEphemeral
   }
 
   private func check(

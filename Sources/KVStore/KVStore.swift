@@ -105,6 +105,7 @@ public final class KVStore: Sendable {
       throw error
     }
     if previous?.mayBeDamaged(now: boot) ?? false { try checkAfterCrash(boot) }
+    try endEphemeral(writer)
   }
 
   /// Opens a store that no daemon serves, for reading alone; several processes may.
@@ -137,7 +138,8 @@ public final class KVStore: Sendable {
 
   deinit { try? close() }
 
-  /// Commits what is queued, flushes, ends the writer thread and frees the folder for another process. Later calls throw `closed`; calling it again does nothing.
+  /// Commits what is queued, ends ephemeral sessions, flushes, ends the writer thread and frees the folder for another
+  /// process. Later calls throw `closed`; calling it again does nothing.
   public func close() throws(StoreError) {
     let first = book.withLock { book in
       defer { book.isClosed = true }
@@ -146,6 +148,8 @@ public final class KVStore: Sendable {
     guard first else { return }
     var failure: StoreError?
     if let writer = writerThread {
+      // Should this fail, the next opening does it.
+      try? endEphemeral(writer)
       writer.stop()
       do throws(StoreError) {
         // The marker becomes clean only once everything else is on disk. The writer thread has ended: this one may write.
@@ -208,7 +212,7 @@ extension KVStore {
   var dataFileBytes: Int { folder.dataFileBytes }
 
   private func checkAfterCrash(_ boot: String) throws(StoreError) {
-    let report = try verify(nil)
+    let report = try verify(nil, ignoringEphemeral: true)
     if let damage = report.damage.first {
       // Closing must not mark the store clean.
       book.withLock { $0.isClosed = true }

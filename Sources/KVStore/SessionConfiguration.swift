@@ -16,13 +16,15 @@ public struct SessionConfiguration: Sendable, Hashable {
   public let archive: Bool
   /// Of kept rows.
   public let codec: Codec
+  /// Gone when the client that made it is, at the latest when the store is closed or opened again.
+  public let ephemeral: Bool
   public let fingerprint: ModelFingerprint
 
   /// - Throws: `invalidArgument` for a bad name or size, `tooLarge` where the rows could not be stored.
   public init(
     name: String, layers: Int, kvHeads: Int, headDim: Int, elementType: ElementType,
     retention: RetentionParameters, archive: Bool = false, codec: Codec = .raw,
-    fingerprint: ModelFingerprint = .none
+    ephemeral: Bool = false, fingerprint: ModelFingerprint = .none
   ) throws(StoreError) {
     try Self.validate(name: name)
     for (what, value) in [("layers", layers), ("kvHeads", kvHeads), ("headDim", headDim)]
@@ -51,6 +53,7 @@ public struct SessionConfiguration: Sendable, Hashable {
     self.retention = retention
     self.archive = archive
     self.codec = codec
+    self.ephemeral = ephemeral
     self.fingerprint = fingerprint
   }
 

@@ -5,6 +5,8 @@ import LagKV
 struct SessionRecord: Sendable, Hashable {
   static let magic: UInt32 = 0x4553_474C  // "LGSE"
   static let version: UInt16 = 1
+  /// Bits of the flags.
+  private static let ephemeralFlag: UInt32 = 1
   /// Everything before the name.
   static let fixedBytes = 156
 
@@ -46,7 +48,7 @@ extension SessionRecord {
     out.put(Self.version)
     out.put(UInt16(name.count))
     out.put(UInt32(0))  // the length, below
-    out.put(UInt32(0))
+    out.put(c.ephemeral ? Self.ephemeralFlag : 0)
     out.put(extent)
     out.put(generation)
     out.put(UInt64(tokens))
@@ -106,7 +108,7 @@ extension SessionRecord {
   /// The fields after magic and version; nil where one is missing or out of range.
   private static func read(_ input: inout ByteReader, key: [UInt8], count: Int) -> SessionRecord? {
     guard let nameCount = input.get(UInt16.self), let length = input.get(UInt32.self),
-      Int(length) == count, input.get(UInt32.self) == 0,
+      Int(length) == count, let flags = input.get(UInt32.self), flags & ~ephemeralFlag == 0,
       let extent = input.get(UInt64.self), let generation = input.get(UInt64.self),
       generation < .max, let tokens = input.get(UInt64.self), tokens <= UInt64(UInt32.max),
       let tokenHash = input.get(UInt64.self), let sinksGeneration = input.get(UInt64.self),
@@ -135,7 +137,7 @@ extension SessionRecord {
       let configuration = try? SessionConfiguration(
         name: String(decoding: key, as: UTF8.self), layers: Int(layers), kvHeads: Int(kvHeads),
         headDim: Int(headDim), elementType: elementType, retention: retention, archive: archive == 1,
-        codec: codec, fingerprint: fingerprint)
+        codec: codec, ephemeral: flags & ephemeralFlag != 0, fingerprint: fingerprint)
     else { return nil }
     var record = SessionRecord(configuration: configuration, extent: extent, created: created)
     record.generation = generation

@@ -36,14 +36,22 @@ public final class LagoonConnection {
   }
 
   /// Makes a session and opens it.
-  /// - Throws: `alreadyExists`, `invalidArgument`, `quotaExceeded`, `overloaded` (too many handles).
+  /// - Throws: `alreadyExists`, `invalidArgument`, `quotaExceeded`, `overloaded` (too many handles), `unsupportedVersion` where
+  ///   the daemon knows no ephemeral sessions.
   public func createSession(_ parameters: SessionParameters) throws(LagoonError) -> RemoteSession {
     guard let configuration = parameters.wire else {
       throw LagoonError(.invalidArgument, "a size of session '\(parameters.name)' is negative or above 2^32")
     }
     var call = WireCreateSession()
     call.configuration = configuration
-    return try session(from: try exchange.call(.createSession(call)))
+    let made = try session(from: try exchange.call(.createSession(call)))
+    guard made.info.parameters.ephemeral == parameters.ephemeral else {
+      try made.close()
+      try deleteSession(parameters.name)
+      throw LagoonError(
+        .unsupportedVersion, "this daemon knows no ephemeral sessions: it is \(daemon.version)")
+    }
+    return made
   }
 
   /// Opens a session that exists.

@@ -26,6 +26,8 @@ public struct SessionParameters: Sendable, Hashable {
   /// Also keep every partition whole, so that another ratio or policy needs no other prefill.
   public var archive: Bool
   public var codec: Codec
+  /// Gone when the connection that made it ends, however it ends, and when the daemon does.
+  public var ephemeral: Bool
   /// 32 bytes that tell the model; empty: not checked.
   public var fingerprint: [UInt8]
 
@@ -34,7 +36,7 @@ public struct SessionParameters: Sendable, Hashable {
     policy: PolicyKind = .lagkv, sinks: Int = 16, lag: Int = 128, ratio: Double = 0.25,
     valueWeight: Double = 1,
     seed: UInt64 = 0, exemptLayers: Set<Int> = [], archive: Bool = false, codec: Codec = .raw,
-    fingerprint: [UInt8] = []
+    ephemeral: Bool = false, fingerprint: [UInt8] = []
   ) {
     self.name = name
     self.layers = layers
@@ -50,6 +52,7 @@ public struct SessionParameters: Sendable, Hashable {
     self.exemptLayers = exemptLayers
     self.archive = archive
     self.codec = codec
+    self.ephemeral = ephemeral
     self.fingerprint = fingerprint
   }
 }
@@ -81,6 +84,7 @@ extension SessionParameters {
     message.exemptLayers = exempt
     message.archive = archive
     message.codec = codec.wire
+    message.ephemeral = ephemeral
     message.modelFingerprint = .init(fingerprint)
     return message
   }
@@ -95,6 +99,6 @@ extension SessionParameters {
       headDim: Int(message.headDim), elementType: elementType, policy: policy, sinks: Int(message.sinks),
       lag: Int(message.lag), ratio: message.ratio, valueWeight: message.valueWeight, seed: message.seed,
       exemptLayers: Set(message.exemptLayers.map(Int.init)), archive: message.archive, codec: codec,
-      fingerprint: Array(message.modelFingerprint))
+      ephemeral: message.ephemeral, fingerprint: Array(message.modelFingerprint))
   }
 }

@@ -9,6 +9,7 @@ extension Connection {
     try handles.requireRoom()
     let configuration = try Self.configuration(call.configuration)
     let session = try storing { () throws(StoreError) in try daemon.store.create(configuration) }
+    if configuration.ephemeral { ephemeral[configuration.name] = session }
     logger.info("session created", metadata: ["session": "\(configuration.name)"])
     return try opened(session)
   }
@@ -48,8 +49,22 @@ extension Connection {
 
   func deleteSession(_ call: WireDeleteSession) throws(CallError) -> Answer {
     try storing { () throws(StoreError) in try daemon.store.delete(call.name) }
+    ephemeral[call.name] = nil
     logger.info("session deleted", metadata: ["session": "\(call.name)"])
     return .done
+  }
+
+  /// Ends the ephemeral sessions that this connection made. What cannot be ended now goes with the daemon.
+  func endEphemeralSessions() {
+    for (name, session) in ephemeral {
+      do throws(StoreError) {
+        try daemon.store.end(session)
+        logger.info("ephemeral session ended", metadata: ["session": "\(name)"])
+      } catch {
+        logger.warning("an ephemeral session stays until the daemon ends: \(CallError(error).logLine)")
+      }
+    }
+    ephemeral = [:]
   }
 
   /// The reply about a session that stays open under `handle`.
@@ -92,7 +107,7 @@ extension Connection {
       try SessionConfiguration(
         name: wire.name, layers: Int(wire.layers), kvHeads: Int(wire.kvHeads), headDim: Int(wire.headDim),
         elementType: elementType, retention: retention, archive: wire.archive,
-        codec: codec == .raw ? .raw : .zstd, fingerprint: fingerprint ?? .none)
+        codec: codec == .raw ? .raw : .zstd, ephemeral: wire.ephemeral, fingerprint: fingerprint ?? .none)
     }
   }
 
@@ -139,6 +154,7 @@ extension WireSessionConfiguration {
     exemptLayers = retention.exemptLayers.sorted().map { UInt32($0) }
     archive = configuration.archive
     codec = configuration.codec == .raw ? .raw : .zstd
+    ephemeral = configuration.ephemeral
     modelFingerprint = .init(configuration.fingerprint == .none ? [] : configuration.fingerprint.bytes)
   }
 }

@@ -11,6 +11,8 @@ final class Connection {
   let staging: StagingAccount
   var logger: Logger
   var handles: Handles
+  /// Ephemeral sessions that this connection made, by name.
+  var ephemeral: [String: Session] = [:]
   var arena: Arena?
   var saidHello = false
   /// The peer's user, as the kernel knows it.
@@ -38,6 +40,7 @@ final class Connection {
     } catch {
       // First of all, so that a session is free again when its client sees the end of the stream.
       handles.closeAll()
+      endEphemeralSessions()
       arena = nil
       switch error {
       case .left: logger.info("the client left", metadata: ["requests": "\(served)"])

@@ -1028,6 +1028,9 @@ public nonisolated struct WireSessionConfiguration: Sendable {
   /// 32 bytes
   public var modelFingerprint: Data = Data()
 
+  /// gone when the connection that made it ends, and when the daemon does
+  public var ephemeral: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -3221,7 +3224,7 @@ nonisolated extension WireArenaReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireSessionConfiguration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SessionConfiguration"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}layers\0\u{3}kv_heads\0\u{3}head_dim\0\u{3}element_type\0\u{1}policy\0\u{1}sinks\0\u{1}lag\0\u{1}ratio\0\u{3}value_weight\0\u{1}seed\0\u{3}exempt_layers\0\u{1}archive\0\u{1}codec\0\u{3}model_fingerprint\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}layers\0\u{3}kv_heads\0\u{3}head_dim\0\u{3}element_type\0\u{1}policy\0\u{1}sinks\0\u{1}lag\0\u{1}ratio\0\u{3}value_weight\0\u{1}seed\0\u{3}exempt_layers\0\u{1}archive\0\u{1}codec\0\u{3}model_fingerprint\0\u{1}ephemeral\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3244,6 +3247,7 @@ nonisolated extension WireSessionConfiguration: SwiftProtobuf.Message, SwiftProt
       case 13: try { try decoder.decodeSingularBoolField(value: &self.archive) }()
       case 14: try { try decoder.decodeSingularEnumField(value: &self.codec) }()
       case 15: try { try decoder.decodeSingularBytesField(value: &self.modelFingerprint) }()
+      case 16: try { try decoder.decodeSingularBoolField(value: &self.ephemeral) }()
       default: break
       }
     }
@@ -3295,6 +3299,9 @@ nonisolated extension WireSessionConfiguration: SwiftProtobuf.Message, SwiftProt
     if !self.modelFingerprint.isEmpty {
       try visitor.visitSingularBytesField(value: self.modelFingerprint, fieldNumber: 15)
     }
+    if self.ephemeral != false {
+      try visitor.visitSingularBoolField(value: self.ephemeral, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3314,6 +3321,7 @@ nonisolated extension WireSessionConfiguration: SwiftProtobuf.Message, SwiftProt
     if lhs.archive != rhs.archive {return false}
     if lhs.codec != rhs.codec {return false}
     if lhs.modelFingerprint != rhs.modelFingerprint {return false}
+    if lhs.ephemeral != rhs.ephemeral {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

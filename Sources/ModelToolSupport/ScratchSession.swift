@@ -1,7 +1,8 @@
 import LagoonClient
 import ToolSupport
 
-/// A session of a command's own, deleted when the command is done with it, also after Ctrl-C.
+/// A session of a command's own, deleted when the command is done with it, also after Ctrl-C; ephemeral, so that it is gone
+/// even if the command is killed.
 package enum ScratchSession {
   /// Makes a session, hands it over, deletes it.
   ///
@@ -11,6 +12,7 @@ package enum ScratchSession {
   ) throws -> Result {
     var parameters = parameters
     parameters.name = "scratch-\(parameters.name)-\(UInt64.random(in: 0...UInt64.max))"
+    parameters.ephemeral = true
     return try ExitCleanup.finishing(withinSeconds: 5) {
       let session = try connection.createSession(parameters)
       do {

@@ -321,13 +321,13 @@ extension Session {
 func configuration(
   _ name: String = "book", layers: Int = 2, document: Document, type: ElementType = .float32,
   policy: PolicyKind = .lagkv, sinks: Int = 4, lag: Int = 16, ratio: Double = 0.25, exempt: Set<Int> = [],
-  archive: Bool = false, codec: Codec = .raw
+  archive: Bool = false, codec: Codec = .raw, ephemeral: Bool = false
 ) throws -> SessionConfiguration {
   try SessionConfiguration(
     name: name, layers: layers, kvHeads: document.kvHeads, headDim: document.headDim, elementType: type,
     retention: RetentionParameters(
       policy: policy, sinks: sinks, lag: lag, ratio: ratio, seed: 7, exemptLayers: exempt),
-    archive: archive, codec: codec)
+    archive: archive, codec: codec, ephemeral: ephemeral)
 }
 
 /// The code of the `StoreError` that `body` throws; nil: it throws none.

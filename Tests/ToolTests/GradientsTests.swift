@@ -1,4 +1,5 @@
 import Foundation
+import LagoonClient
 import Safetensors
 import Testing
 import ToolSupport
@@ -97,6 +98,43 @@ import ToolSupport
       let expected = try #require(reference.gradients[name]).norm
       #expect(abs(norm - expected) > 1e-3 * expected)
     }
+  }
+
+  /// Its session is marked as ephemeral while it runs, and gone when it is killed.
+  @Test func aKilledRunLeavesNoSession() throws {
+    let daemon = try PrivateDaemon()
+    let connection = try LagoonConnection(socketPath: daemon.socketPath)
+    let folder = FileManager.default.temporaryDirectory.path + "/lagoon-killed-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try JSONEncoder().encode((0..<60_000).map { $0 % 251 }).write(to: URL(filePath: folder + "/ids.json"))
+    let run = try Program.prepare(
+      "lagoon-train",
+      [
+        "gradients", Program.root + "/data/kjv-tiny", "--tokens", folder + "/ids.json", "--chunk", "64",
+        "--socket", daemon.socketPath, "-o", folder + "/out",
+      ])
+    run.standardError = FileHandle.nullDevice
+    try run.run()
+    defer { if run.isRunning { kill(run.processIdentifier, SIGKILL) } }
+    func until(_ condition: () throws -> Bool) throws {
+      let deadline = ContinuousClock.now + .seconds(20)
+      while try !condition() {
+        try #require(ContinuousClock.now < deadline && (run.isRunning || run.terminationReason != .exit))
+        usleep(5_000)
+      }
+    }
+    try until { try connection.listSessions().contains { $0.tokens > 0 } }
+    let session = try #require(try connection.listSessions().first)
+    #expect(session.parameters.ephemeral)
+    let list = try Program.run("lagoon", ["list", "--socket", daemon.socketPath])
+    #expect(list.output.contains("ephemeral, being written"))
+    let show = try Program.run("lagoon", ["show", session.name, "--socket", daemon.socketPath])
+    #expect(show.output.contains("\nephemeral  gone with"))
+    kill(run.processIdentifier, SIGKILL)
+    run.waitUntilExit()
+    try until { try connection.listSessions().isEmpty }
+    daemon.stop()
   }
 
   @Test func mistakesAreSaidPlainly() throws {

@@ -39,10 +39,9 @@ private final class WriterState: Sendable {
     #expect(
       Set(keys[0].keys) == [
         "name", "layers", "kv_heads", "head_dim", "element_type", "element_bytes", "policy", "sinks", "lag",
-        "ratio", "value_weight", "seed", "exempt_layers", "archive", "codec", "model_fingerprint",
-        "token_hash",
-        "tokens", "generation", "stored_bytes", "has_writer", "created_unix_seconds",
-        "committed_unix_seconds",
+        "ratio", "value_weight", "seed", "exempt_layers", "archive", "codec", "ephemeral",
+        "model_fingerprint", "token_hash", "tokens", "generation", "stored_bytes", "has_writer",
+        "created_unix_seconds", "committed_unix_seconds",
       ])
     let lines = try sample.lagoon("list").output.split(separator: "\n")
     #expect(lines.count == 5)

@@ -29,7 +29,8 @@ struct List: ParsableCommand {
         "\(session.layers)", "\(session.kvHeads)", "\(session.headDim)", session.elementType,
         session.policyLine, session.codec + (session.archive ? "+archive" : ""),
         session.generation == 0 ? "-" : moment(session.committedUnixSeconds),
-        session.hasWriter ? "being written" : "",
+        [session.ephemeral ? "ephemeral" : "", session.hasWriter ? "being written" : ""]
+          .filter { !$0.isEmpty }.joined(separator: ", "),
       ])
     }
     try Output.write(table.text)

@@ -123,7 +123,8 @@ extension SessionView {
       policy: parameters.policy.name, sinks: parameters.sinks, lag: parameters.lag, ratio: parameters.ratio,
       valueWeight: parameters.valueWeight, seed: parameters.seed,
       exemptLayers: parameters.exemptLayers.sorted(), archive: parameters.archive,
-      codec: parameters.codec.name, modelFingerprint: parameters.fingerprint, tokenHash: info.tokenHash,
+      codec: parameters.codec.name, ephemeral: parameters.ephemeral, modelFingerprint: parameters.fingerprint,
+      tokenHash: info.tokenHash,
       tokens: info.tokens, generation: Int(clamping: info.generation), storedBytes: info.storedBytes,
       hasWriter: info.hasWriter, createdUnixSeconds: info.createdUnixSeconds,
       committedUnixSeconds: info.committedUnixSeconds)

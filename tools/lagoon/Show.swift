@@ -53,6 +53,7 @@ struct Show: ParsableCommand {
           : moment(session.committedUnixSeconds) + ", the last of \(Units.count(session.generation)) commits"
       ),
     ]
+    if session.ephemeral { facts.append(("ephemeral", "gone with the client that made it")) }
     if session.hasWriter { facts.append(("writer", "a client is writing")) }
     var text = facts.map { $0.0 + String(repeating: " ", count: 11 - $0.0.count) + $0.1 + "\n" }.joined()
     var table = Table([

@@ -105,7 +105,8 @@ extension SessionView {
       elementBytes: configuration.elementType.byteCount, policy: retention.policy.name,
       sinks: retention.sinks, lag: retention.lag, ratio: retention.ratio, valueWeight: retention.valueWeight,
       seed: retention.seed, exemptLayers: retention.exemptLayers.sorted(), archive: configuration.archive,
-      codec: configuration.codec.name, modelFingerprint: configuration.fingerprint.bytes,
+      codec: configuration.codec.name, ephemeral: configuration.ephemeral,
+      modelFingerprint: configuration.fingerprint.bytes,
       tokenHash: state.tokenHash, tokens: state.tokens, generation: Int(clamping: state.generation),
       storedBytes: state.storedBytes, hasWriter: state.hasWriter, createdUnixSeconds: Int(state.created),
       committedUnixSeconds: Int(state.committed))
