@@ -90,6 +90,7 @@ let package = Package(
         "ToolSupport",
         argumentParser,
       ]),
+    room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
 
     tool(
@@ -109,7 +110,7 @@ let package = Package(
       "lagoon-train", path: "tools/lagoon-train",
       [
         "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "ToolSupport",
+        "RecallTasks", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
@@ -131,6 +132,7 @@ let package = Package(
     tests("SafetensorsTests", ["Safetensors"]),
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
+    tests("RecallTasksTests", ["RecallTasks"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],

@@ -6,14 +6,15 @@ import ToolSupport
 struct LagoonTrain: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lagoon-train",
-    abstract: "Gradients of a language model under LRSA, on documents longer than memory.",
+    abstract: "Train language models under LRSA, on documents longer than memory, and test their recall.",
     discussion: """
       MODEL is a Hugging Face folder. A daemon is used by --socket; without it each command starts a daemon of its own.
 
       EXAMPLES
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
+        lagoon-train plant --text kjv.txt --length 2048 --documents 2000 --hold-out 0.05 -o train.jsonl
       """,
-    subcommands: [Gradients.self])
+    subcommands: [Gradients.self, Plant.self])
 
   static func main() {
     PassiveThreads.prefer()

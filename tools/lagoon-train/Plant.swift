@@ -1,0 +1,95 @@
+import ArgumentParser
+import Foundation
+import ModelToolSupport
+import RecallTasks
+import ToolSupport
+
+struct Plant: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write documents in which numbers are stated and, later, asked for.",
+    discussion: """
+      From a text without digits, documents of exactly --length bytes. A number, such as " [41758213] ", is stated once; where \
+      it is asked, its second occurrence begins with the three digits that ask for it, and the others are the answer. Each \
+      line is {"text": …, "planted": [{"number", "stated", "asked"}, …]}, offsets in bytes. Document N of a seed is the same \
+      however many are made.
+
+      EXAMPLES
+        lagoon-train plant --text kjv.txt --length 2048 --plain-share 0.5 --documents 2000 --seed 1 --hold-out 0.05 -o train.jsonl
+        lagoon-train plant --text kjv.txt --length 2048 --numbers 8 --documents 100 --seed 9 --hold-out 0.05 --held-out -o test.jsonl
+      """)
+
+  @OptionGroup var planting: PlantingOptions
+
+  @Option(help: "Documents to write.")
+  var documents = 1000
+
+  @Option(help: "Number of the first document.")
+  var first = 0
+
+  @Option(help: "Seed of the documents.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Share of documents that are plain text, 0...1.")
+  var plainShare = 0.0
+
+  @Option(name: .shortAndLong, help: "The .jsonl file to write.")
+  var output: String
+
+  @Flag(help: "Print what was written as JSON.")
+  var json = false
+
+  struct Result: Encodable {
+    var output: String
+    var documents: Int
+    var plain: Int
+    var numbers: Int
+    var bytes: Int
+  }
+
+  func validate() throws {
+    guard documents >= 1, first >= 0 else {
+      throw ValidationError("--documents \(documents) --first \(first): there is nothing to write.")
+    }
+  }
+
+  func run() throws {
+    let planter = try planting.planter(seed: seed, plainShare: plainShare)
+    // Made beside its place and moved there when whole.
+    let part = output + ".part"
+    guard FileManager.default.createFile(atPath: part, contents: nil),
+      let file = FileHandle(forWritingAtPath: part)
+    else { throw ToolError("cannot write \(part): \(String(cString: strerror(errno)))") }
+    var result = Result(output: output, documents: documents, plain: 0, numbers: 0, bytes: 0)
+    do {
+      try write(planter, to: file, &result)
+      try file.close()
+    } catch {
+      try? FileManager.default.removeItem(atPath: part)
+      throw error
+    }
+    guard rename(part, output) == 0 else {
+      throw ToolError("cannot move \(part) to \(output): \(String(cString: strerror(errno)))")
+    }
+    if json { return try Output.json(result) }
+    try Output.write(
+      "\(output): \(Units.count(documents)) documents, \(Units.count(result.plain)) of them plain, "
+        + "\(Units.count(result.numbers)) numbers, \(Units.bytes(result.bytes))\n")
+  }
+
+  private func write(_ planter: NumberPlanter, to file: FileHandle, _ result: inout Result) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let progress = ProgressLine(total: documents, unit: "documents")
+    defer { progress.finish() }
+    for number in 0..<documents {
+      let document = try planter.document(first + number)
+      let line = try encoder.encode(document) + Data([0x0A])
+      try file.write(contentsOf: line)
+      result.plain += document.planted.isEmpty ? 1 : 0
+      result.numbers += document.planted.count
+      result.bytes += line.count
+      progress.update(number + 1)
+      try ExitCleanup.throwIfEnding()
+    }
+  }
+}
