@@ -82,6 +82,9 @@ let package = Package(
     room("Transformer", ["Safetensors", "StrictJSON", "COneDNN", "CXXHash"]),
     room("ToolSupport", []),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
+    room(
+      "Evaluation",
+      ["RecallTasks", "LanguageModel", "Transformer", "Tokenization", "LagoonClient", "LagKV"]),
     room("LRSATraining", ["Transformer", "LagoonClient"]),
     room(
       "ModelToolSupport",
@@ -109,8 +112,8 @@ let package = Package(
     tool(
       "lagoon-train", path: "tools/lagoon-train",
       [
-        "ModelToolSupport", "LRSATraining", "LanguageModel", "Transformer", "Safetensors", "LagoonClient",
-        "RecallTasks", "ToolSupport",
+        "ModelToolSupport", "LRSATraining", "Evaluation", "RecallTasks", "LanguageModel", "Transformer",
+        "Tokenization", "Safetensors", "LagoonClient", "LagKV", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",

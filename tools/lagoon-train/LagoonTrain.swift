@@ -14,7 +14,7 @@ struct LagoonTrain: ParsableCommand {
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
         lagoon-train plant --text kjv.txt --length 2048 --documents 2000 --hold-out 0.05 -o train.jsonl
       """,
-    subcommands: [Gradients.self, Plant.self])
+    subcommands: [Gradients.self, Plant.self, Eval.self])
 
   static func main() {
     PassiveThreads.prefer()

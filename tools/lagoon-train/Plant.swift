@@ -53,7 +53,7 @@ struct Plant: ParsableCommand {
   }
 
   func run() throws {
-    let planter = try planting.planter(seed: seed, plainShare: plainShare)
+    let planter = try planting.planter(seed: seed, gap: 128, plainShare: plainShare)
     // Made beside its place and moved there when whole.
     let part = output + ".part"
     guard FileManager.default.createFile(atPath: part, contents: nil),

@@ -18,10 +18,11 @@ struct PlantingOptions: ParsableArguments {
   var digits = 8
 
   @Option(
-    help:
-      "A question stands more than so many bytes behind its statement: twice the lag, so that it has left the window."
-  )
-  var gap = 128
+    help: ArgumentHelp(
+      "A question stands more than so many bytes behind its statement.",
+      discussion:
+        "Twice the lag (the default of eval; of plant, 128): then the statement has left the window."))
+  var gap: Int?
 
   @Option(help: "Where questions stand: inline, or end for behind the text.")
   var ask = NumberPlanting.Place.inline
@@ -49,10 +50,11 @@ struct PlantingOptions: ParsableArguments {
     }
   }
 
-  func planter(seed: UInt64, plainShare: Double = 0) throws -> NumberPlanter {
+  func planter(seed: UInt64, gap defaultGap: Int, plainShare: Double = 0) throws -> NumberPlanter {
     try NumberPlanter(
       NumberPlanting(
-        length: length, numbers: numbers.range, digits: digits, gap: gap, plainShare: plainShare, asked: ask,
+        length: length, numbers: numbers.range, digits: digits, gap: gap ?? defaultGap,
+        plainShare: plainShare, asked: ask,
         seed: seed),
       text: try source())
   }
@@ -61,6 +63,7 @@ struct PlantingOptions: ParsableArguments {
   func source() throws -> DigitFreeText {
     guard let text else { throw ToolError("there is no text to draw from: pass --text FILE") }
     let bytes = try TextSource.read(text)
+    guard !bytes.isEmpty else { throw ToolError("\(text) is empty") }
     return try DigitFreeText(bytes, range: try range(bytes.count), name: text)
   }
 
