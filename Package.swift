@@ -136,6 +136,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("RecallTasksTests", ["RecallTasks"]),
+    tests("EvaluationTests", ["Evaluation", "RecallTasks", "Tokenization"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ToolTests", ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors"]),
   ],
