@@ -145,6 +145,7 @@ let package = Package(
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
     tests("RecallTasksTests", ["RecallTasks"]),
+    tests("EvaluationTests", ["Evaluation", "RecallTasks", "Tokenization"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ChartsTests", ["Charts", "Inspection"]),
     tests("RunRecordTests", ["RunRecord"]),
