@@ -11,10 +11,18 @@ public final class DaemonTrainingAttention: TrainingAttention {
   /// Tokens that each layer has seen.
   private var seen: [Int]
   private var pass: RemoteBackward?
+  private let detachedBefore: (Int) -> Int
 
-  /// - Parameter session: new, with an archive; begun.
-  public init(_ session: RemoteSession, _ configuration: ModelConfiguration) {
+  /// - Parameters:
+  ///   - session: new, with an archive; begun.
+  ///   - detachedBefore: for a chunk's first position, the position before which keys and values get no gradients from its
+  ///     queries: at most the chunk's own, and descending with the chunks. Nothing is dropped where it is 0.
+  public init(
+    _ session: RemoteSession, _ configuration: ModelConfiguration,
+    detachedBefore: @escaping (_ first: Int) -> Int = { _ in 0 }
+  ) {
     self.session = session
+    self.detachedBefore = detachedBefore
     queryHeads = configuration.queryHeads
     kvHeads = configuration.kvHeads
     headDim = configuration.headDim
@@ -59,7 +67,8 @@ public final class DaemonTrainingAttention: TrainingAttention {
     dQueries: UnsafeMutableBufferPointer<Float>, dKeys: UnsafeMutableBufferPointer<Float>,
     dValues: UnsafeMutableBufferPointer<Float>
   ) throws {
-    let pass = try self.pass ?? session.beginBackward()
+    let detachedBefore = detachedBefore(from)
+    let pass = try self.pass ?? session.beginBackward(detachedBefore: detachedBefore)
     self.pass = pass
     func tensor(_ floats: UnsafeBufferPointer<Float>, _ channels: Int) -> HostTensor {
       HostTensor(borrowing: floats, tokens: tokens, heads: queryHeads, headDim: channels)
@@ -67,7 +76,7 @@ public final class DaemonTrainingAttention: TrainingAttention {
     try pass.step(
       layer: layer, first: from, queries: tensor(queries, headDim),
       attention: (tensor(out, headDim), tensor(logSumExp, 1)), dOut: tensor(dOut, headDim),
-      into: (dQueries, dKeys, dValues))
+      detachedBefore: detachedBefore, into: (dQueries, dKeys, dValues))
   }
 
   /// Bytes of an arena through which calls of up to `chunk` tokens travel: queries, out, its gradient and the queries' own, keys
