@@ -15,7 +15,6 @@ package final class MatmulBackend {
   let summary: String
   private var converted = FloatBuffer(count: 0)
   private var convertedSecond = FloatBuffer(count: 0)
-  private var products = FloatBuffer(count: 0)
 
   package init(_ compute: Compute) throws(ModelError) {
     let oneDNN = try OneDNN()
@@ -64,14 +63,6 @@ package final class MatmulBackend {
       }
       try body(left, convert(second, into: convertedSecond.writable(second.count)))
     }
-  }
-
-  /// Calls `body` with memory for a product of `count` elements, overwritten by the next call.
-  func withProduct(
-    count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws(ModelError) -> Void
-  ) throws(ModelError) {
-    if products.count < count { products = FloatBuffer(count: count) }
-    try body(products.writable(count))
   }
 
   /// Rounds to bf16, in the type that the matmuls take.
