@@ -128,8 +128,8 @@ let package = Package(
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
-        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "ToolSupport",
-        "CLMDB",
+        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
+        "LRSATraining", "ToolSupport", "CLMDB",
       ]),
 
     tests("KernelsTests", ["Kernels"]),
