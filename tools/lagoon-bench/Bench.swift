@@ -16,6 +16,7 @@ struct Bench: ParsableCommand {
         lagoon-bench train-step data/kjv-tiny
       """,
     subcommands: [
-      Golden.self, Attend.self, Append.self, Latency.self, Tokenize.self, Stream.self, TrainStep.self,
+      Golden.self, Attend.self, Append.self, Latency.self, LongDocument.self, Tokenize.self, Stream.self,
+      TrainStep.self,
     ])
 }
