@@ -68,7 +68,7 @@ struct LongDocument: ParsableCommand {
       }
       let row = try measure(document.prefix(length))
       rows.append(row)
-      if !output.json { print(describe(row)) }
+      if !output.json { try Output.write(describe(row) + "\n") }
     }
     if output.json { try Output.json(rows) }
   }

@@ -45,7 +45,7 @@ struct Posttrain: ParsableCommand {
   @OptionGroup(title: "RUN") var runOptions: RunOptions
 
   func validate() throws {
-    if let bptt, bptt < 0 { throw ValidationError("--bptt \(bptt) is negative.") }
+    if let bptt, !(0...1 << 30).contains(bptt) { throw ValidationError("--bptt \(bptt) is not in 0...2^30.") }
     guard mix.isEmpty || (retention.policy == nil && retention.ratio == nil) else {
       throw ValidationError("--mix takes the place of --policy and --ratio.")
     }
