@@ -7,7 +7,8 @@ import Kernels
 /// of two apart in memory, as layers' widths are, share so few places in the caches that a product runs at two thirds of its
 /// rate (oneDNN 2.6, AVX2, widths of 512). The groups' sums are added in order.
 ///
-/// The order of the additions belongs to the row count: the same cut gives the same bits, with any number of threads.
+/// The order of the additions belongs to the row count: the same cut gives the same bits. Groups do so with any number of
+/// threads; a product that all threads share may have other last bits with another number.
 final class WeightGradient {
   private let backend: MatmulBackend
   private let inputs: Int
@@ -20,7 +21,7 @@ final class WeightGradient {
   /// Rows whose factors are copied together.
   private static let block = 256
   /// The fewest rows of a group.
-  private static let group = 2048
+  private static let group = 512
   /// The most elements of the groups' sums, 16 MB: a larger matrix is a product that all threads share well.
   private static let groupElements = 1 << 22
 
