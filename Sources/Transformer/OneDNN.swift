@@ -53,12 +53,14 @@ struct MatrixLayout: Equatable {
   fileprivate var descriptor: dnnl_memory_desc_t
 
   /// Row-major, or column-major as the transpose of a row-major matrix.
+  ///
+  /// - Parameter apart: elements from row to row, or from column to column; nil for no more than there are.
   static func strided(
-    _ rows: Int, _ columns: Int, _ type: FactorType, transposed: Bool = false
+    _ rows: Int, _ columns: Int, _ type: FactorType, transposed: Bool = false, apart: Int? = nil
   ) throws(ModelError) -> MatrixLayout {
     var layout = MatrixLayout(descriptor: dnnl_memory_desc_t())
     let dimensions = [Int64(rows), Int64(columns)]
-    let strides = transposed ? [1, Int64(rows)] : [Int64(columns), 1]
+    let strides = transposed ? [1, Int64(apart ?? rows)] : [Int64(apart ?? columns), 1]
     try check(
       dnnl_memory_desc_init_by_strides(&layout.descriptor, 2, dimensions, type.code, strides),
       "dnnl_memory_desc_init_by_strides")
@@ -221,13 +223,15 @@ final class Matmul {
   /// - Parameters:
   ///   - weights: the layout to use, or `any` for oneDNN's choice.
   ///   - transposedSource: whether the first factor lies as `[inputs, rows]`.
+  ///   - sourceApart: elements from one to the next of what the first factor lies in, rows or columns; nil for no gaps.
   ///   - accumulates: whether the product is added to what the output holds.
   /// - Returns: nil when this CPU has no such matmul.
   init?(
     _ oneDNN: OneDNN, rows: Int, inputs: Int, outputs: Int, _ type: FactorType, weights: MatrixLayout,
-    transposedSource: Bool = false, accumulates: Bool = false
+    transposedSource: Bool = false, sourceApart: Int? = nil, accumulates: Bool = false
   ) throws(ModelError) {
-    let sourceLayout = try MatrixLayout.strided(rows, inputs, type, transposed: transposedSource)
+    let sourceLayout = try MatrixLayout.strided(
+      rows, inputs, type, transposed: transposedSource, apart: sourceApart)
     let destinationLayout = try MatrixLayout.strided(rows, outputs, .float32)
     var from = sourceLayout.descriptor
     var by = weights.descriptor
@@ -289,9 +293,10 @@ final class Matmul {
 
   /// ``execute(_:_:into:)`` with weights at an address, where they lie in `weightsLayout`.
   func execute(
-    _ input: UnsafeRawPointer, weightsAt address: UnsafeRawPointer, into output: UnsafeMutablePointer<Float>
+    _ input: UnsafeRawPointer, weightsAt address: UnsafeRawPointer, into output: UnsafeMutablePointer<Float>,
+    seat: Int = 0
   ) throws(ModelError) {
-    let seat = seats[0]
+    let seat = seats[seat]
     try seat.weights.borrow(address)
     try execute(input, seat.weights.handle, into: output, seat)
   }

@@ -37,7 +37,7 @@ package enum Team {
   package static var size: Int { fork == nil ? 1 : max(1, Int(maximum?() ?? 1)) }
 
   /// Calls `body` as if there were one thread: what oneDNN compiles in it is for one thread, and may run within ``run(_:_:)``.
-  static func alone<Result>(_ body: () throws(ModelError) -> Result) throws(ModelError) -> Result {
+  package static func alone<Result>(_ body: () throws(ModelError) -> Result) throws(ModelError) -> Result {
     guard let maximum, let setMaximum else { return try body() }
     let before = maximum()
     setMaximum(1)
