@@ -143,7 +143,9 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
     tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
-    tests("LRSATrainingTests", ["LRSATraining", "Transformer"]),
+    tests(
+      "LRSATrainingTests",
+      ["LRSATraining", "TrainingData", "Transformer", "Safetensors", "LagoonClient", "LagKV", "ToolSupport"]),
     tests("RecallTasksTests", ["RecallTasks"]),
     tests("EvaluationTests", ["Evaluation", "RecallTasks", "Tokenization"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
