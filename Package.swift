@@ -100,6 +100,7 @@ let package = Package(
     room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
     room("Charts", ["Inspection"]),
+    room("ClaimExperiment", ["Charts", "Inspection"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -125,6 +126,7 @@ let package = Package(
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
       ["LanguageModel", "Transformer", "Tokenization", "LagoonClient", "Inspection", "ToolSupport"]),
+    tool("lagoon-results", path: "tools/lagoon-results", ["ClaimExperiment", "Charts", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
@@ -151,6 +153,7 @@ let package = Package(
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ChartsTests", ["Charts", "Inspection"]),
     tests("RunRecordTests", ["RunRecord"]),
+    tests("ClaimExperimentTests", ["ClaimExperiment", "Charts"]),
     tests(
       "ToolTests",
       ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),
