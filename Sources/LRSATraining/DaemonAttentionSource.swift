@@ -31,9 +31,23 @@ public final class DaemonAttentionSource: AttentionSource {
     self.connect = connect
   }
 
-  public func attention(document number: Int?, tokens: Int) throws -> DaemonTrainingAttention {
+  public func checkRoom(for bytes: Int) throws {
+    let state = try connected().stats()
+    guard state.quotaBytes - state.liveBytes < bytes else { return }
+    throw TrainingError(
+      "documents of this length need about \(bytes) bytes of the daemon's store, whose quota of \(state.quotaBytes) has "
+        + "\(state.quotaBytes - state.liveBytes) left: choose a shorter --length, fewer documents --together, a lower "
+        + "--ratio, or start the daemon with a larger --quota")
+  }
+
+  private func connected() throws -> LagoonConnection {
     let connection = try self.connection ?? connect()
     self.connection = connection
+    return connection
+  }
+
+  public func attention(document number: Int?, tokens: Int) throws -> DaemonTrainingAttention {
+    let connection = try connected()
     let parameters = settings.session(document: number, seed: seed, configuration)
     let session = try connection.createSession(parameters)
     let reach = settings.backpropagatedChunks.map { $0 * chunk }

@@ -23,6 +23,9 @@ public final class DenseAttentionSource: AttentionSource {
     return DenseDocumentAttention(attention) { [weak self] in self?.free.append(attention) }
   }
 
+  /// Nothing here is on a disk.
+  public func checkRoom(for bytes: Int) {}
+
   /// Nothing here can go away.
   public func recover(from error: any Error) -> Bool { false }
 }

@@ -31,6 +31,11 @@ public protocol AttentionSource: AnyObject {
   ///   - tokens: of the document.
   func attention(document number: Int?, tokens: Int) throws -> Attention
 
+  /// Refuses a run whose documents need more room than there is.
+  ///
+  /// - Parameter bytes: of rows and accumulators at their most, over documents that go together.
+  func checkRoom(for bytes: Int) throws
+
   /// After a failure: makes ready for trying the document again.
   ///
   /// - Returns: false when trying again cannot help.

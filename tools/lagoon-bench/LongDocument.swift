@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import LRSATraining
 import LagoonClient
 import ToolSupport
 
@@ -10,7 +11,8 @@ struct LongDocument: ParsableCommand {
     discussion: """
       Each length is one step of `lagoon-train posttrain` over the first tokens of the text, through a daemon of its own. Memory is \
       RssAnon + RssShmem of trainer and daemon together, the highest of ten samples a second; disk is what the daemon counts \
-      against its quota, accumulators included. Options behind -- go to posttrain.
+      against its quota, accumulators included. The floor is the step's products at oneDNN's rate, measured behind each. Options \
+      behind -- go to posttrain.
 
       EXAMPLES
         lagoon-bench long-document data/kjv-tiny --text kjv.txt --lengths 16384,32768 -- --lag 128 --ratio 0.125
@@ -40,6 +42,8 @@ struct LongDocument: ParsableCommand {
     var trainerBytes = 0
     var daemonBytes = 0
     var diskBytes = 0
+    /// What the step's products alone would take at oneDNN's rate.
+    var floorSeconds = 0.0
 
     enum CodingKeys: String, CodingKey {
       case tokens, seconds, loss
@@ -48,10 +52,12 @@ struct LongDocument: ParsableCommand {
       case trainerBytes = "peak_trainer_bytes"
       case daemonBytes = "peak_daemon_bytes"
       case diskBytes = "peak_store_bytes"
+      case floorSeconds = "floor_seconds"
     }
   }
 
   func run() throws {
+    PassiveThreads.prefer()
     let lengths = try self.lengths.split(separator: ",").map { part in
       guard let length = Int(part), length >= 4 else {
         throw ValidationError("--lengths: \(part) is no length")
@@ -76,7 +82,8 @@ struct LongDocument: ParsableCommand {
   private func describe(_ row: Row) -> String {
     "\(Units.count(row.tokens)) tokens: \(Units.seconds(row.seconds)), \(Units.rate(row.tokensPerSecond, "tokens")), "
       + "memory \(Units.bytes(row.memoryBytes)) (trainer \(Units.bytes(row.trainerBytes)), daemon "
-      + "\(Units.bytes(row.daemonBytes))), disk \(Units.bytes(row.diskBytes)), loss \(row.loss)"
+      + "\(Units.bytes(row.daemonBytes))), disk \(Units.bytes(row.diskBytes)), loss \(row.loss), "
+      + "\(short(row.floorSeconds / row.seconds)) of the floor's speed (\(Units.seconds(row.floorSeconds)))"
   }
 
   private func measure(_ document: Data) throws -> Row {
@@ -123,6 +130,11 @@ struct LongDocument: ParsableCommand {
       (row.seconds, row.loss) = (step.seconds, step.loss)
       row.tokensPerSecond = Double(row.tokens) / step.seconds
     }
+    let settings = try JSONDecoder().decode(
+      RunSettings.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/run/run.json")))
+    var limit = try ExactStepFloor(model: model, run: settings, tokens: row.tokens)
+    for _ in 0..<5 { try limit.measure() }
+    row.floorSeconds = limit.seconds
     return row
   }
 

@@ -53,7 +53,9 @@ struct TrainingJob {
     let corpus = try self.corpus(spool: folder.data)
     try folder.settle(settings(corpus), resuming: run.resume)
     let source = try source()
-    try TrainingEstimate(self, corpus).refuseUnlessItFits(in: folder.path)
+    let estimate = TrainingEstimate(self, corpus)
+    try estimate.refuseUnlessItFits(in: folder.path)
+    try source.checkRoom(for: estimate.storeBytes)
     let narrator = Narrator(steps: optimizer.steps, isVerbose: run.verbose)
     defer { narrator.finish() }
     let started = ContinuousClock.now
