@@ -8,7 +8,7 @@ struct GoldenTests {
   @Test func everyCasePasses() throws {
     let run = try Program.run("lagoon-bench", ["golden", Self.folder.path])
     #expect(run.status == 0, "\(run.output)\(run.errors)")
-    #expect(run.output.contains("19 of 19 cases pass"), "\(run.output)")
+    #expect(run.output.contains("22 of 22 cases pass"), "\(run.output)")
   }
 
   /// Keeps one wrong position, then one wrong output: the check must notice each.
