@@ -9,10 +9,10 @@ BIN = .build/release
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench format lint install
+.PHONY: help setup build demo test test-long bench results results-smoke format lint install
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the Debian packages that Lagoon builds on
 	@tools/scripts/setup.sh
@@ -32,6 +32,14 @@ test-long: setup ## crash loops, long streams, fuzzing, and the suite under the 
 
 bench: build ## benchmarks, each as a ratio to this machine's own ceiling
 	@for name in attend append latency; do $(BIN)/lagoon-bench $$name || exit 1; done
+
+results: build ## remake docs/results.md (hours; Ctrl-C and the same command go on where it was)
+	@$(BIN)/lagoon-results run --folder results
+	@$(BIN)/lagoon-results report --folder results -o docs/results.md
+
+results-smoke: build ## the machinery of `make results` in minutes; its figures show nothing
+	@$(BIN)/lagoon-results run --folder results-smoke --smoke
+	@$(BIN)/lagoon-results report --folder results-smoke --document docs/results.md -o results-smoke/results.md
 
 format: ## format the sources in place
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests daemon tools

@@ -100,6 +100,7 @@ let package = Package(
     room("RecallTasks", []),
     room("Inspection", ["CPNG"]),
     room("Charts", ["Inspection"]),
+    room("ClaimExperiment", ["Charts", "Inspection"]),
 
     tool(
       "lagoond", path: "daemon",
@@ -125,11 +126,12 @@ let package = Package(
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
       ["LanguageModel", "Transformer", "Tokenization", "LagoonClient", "Inspection", "ToolSupport"]),
+    tool("lagoon-results", path: "tools/lagoon-results", ["ClaimExperiment", "Charts", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
-        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "ToolSupport",
-        "CLMDB",
+        "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
+        "LRSATraining", "ToolSupport", "CLMDB",
       ]),
 
     tests("KernelsTests", ["Kernels"]),
@@ -147,9 +149,11 @@ let package = Package(
       "LRSATrainingTests",
       ["LRSATraining", "TrainingData", "Transformer", "Safetensors", "LagoonClient", "LagKV", "ToolSupport"]),
     tests("RecallTasksTests", ["RecallTasks"]),
+    tests("EvaluationTests", ["Evaluation", "RecallTasks", "Tokenization"]),
     tests("InspectionTests", ["Inspection", "CPNG"]),
     tests("ChartsTests", ["Charts", "Inspection"]),
     tests("RunRecordTests", ["RunRecord"]),
+    tests("ClaimExperimentTests", ["ClaimExperiment", "Charts"]),
     tests(
       "ToolTests",
       ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),

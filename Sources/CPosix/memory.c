@@ -70,3 +70,8 @@ void lagoon_release_pages(int descriptor, uint64_t bytes) {
   // Failure leaves the pages until the last descriptor closes, as without this call.
   (void)!fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
 }
+
+int lagoon_punch_hole(int descriptor, uint64_t offset, uint64_t bytes) {
+  const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return fallocate(descriptor, mode, (off_t)offset, (off_t)bytes) == 0 ? 0 : -errno;
+}

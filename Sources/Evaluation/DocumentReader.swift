@@ -37,26 +37,31 @@ final class DocumentReader {
     }
   }
 
-  /// How likely each of `answer` is behind a prompt, on an overlay of its own.
+  /// How likely an answer is behind a prompt, on an overlay of its own.
   ///
-  /// - Returns: the sum of `-log p`, natural logarithm.
-  func negativeLogLikelihood(of answer: [UInt32], behind prompt: [UInt32]) throws -> Double {
+  /// - Returns: the sum of `-log p`, natural logarithm, over the answer's tokens; and whether each of them is the likeliest,
+  ///   so that going on greedily gives the answer.
+  func judge(
+    _ answer: [UInt32], behind prompt: [UInt32]
+  ) throws -> (negativeLogLikelihood: Double, isGreedy: Bool) {
     let tokens = prompt + answer
     let overlay = try session.overlay(capacity: tokens.count)
     let attention = DaemonAttention(overlay, model.configuration)
     let width = model.configuration.vocabularySize
-    var sum = 0.0
+    var (sum, isGreedy) = (0.0, true)
+    var greedy = try Sampler()
     for start in stride(from: 0, to: tokens.count, by: chunk) {
       let range = start..<min(start + chunk, tokens.count)
       let logits = try model.forward(
         tokens[range], startPosition: position + start, attention: attention, logits: .all)
       for index in range where index + 1 < tokens.count && index + 1 >= prompt.count {
-        let row = (index - start) * width
-        sum += CrossEntropy.negativeLogLikelihood(logits[row..<row + width], target: tokens[index + 1])
+        let row = logits[(index - start) * width..<(index - start + 1) * width]
+        sum += CrossEntropy.negativeLogLikelihood(row, target: tokens[index + 1])
+        isGreedy = isGreedy && greedy.next(row) == tokens[index + 1]
       }
     }
     try overlay.close()
-    return sum
+    return (sum, isGreedy)
   }
 }
 

@@ -8,7 +8,8 @@ import Transformer
 ///
 /// A document is read into a session of its own up to each place where something is asked. The question and what the model
 /// goes on with, greedily, stand on an overlay: nothing of them is committed, and the document is read on as it is written.
-/// Another overlay holds question and right answer, for the answer's likelihood.
+/// Another overlay holds question and right answer, for the answer's likelihood; where the answer is what going on greedily
+/// gives, and nothing else is asked for, it is not generated again.
 public struct RecallEvaluation {
   private let model: DecoderModel
   private let tokenizer: any Tokenizer
@@ -67,15 +68,21 @@ public struct RecallEvaluation {
     let reader = DocumentReader(model: model, session: session, chunk: chunk)
     for asked in tokenized.asked {
       try reader.read(Array(tokenized.tokens[reader.position..<asked.place])) { _, _ in try progress() }
-      let answers = try answers(asked.questions, document, session, progress)
-      for (question, answer) in zip(asked.questions, answers) {
+      let judged = try asked.questions.map { try reader.judge($0.answer, behind: $0.prompt) }
+      // A row's logits are the same bits however many rows are computed with it, so where each token of the answer is the
+      // likeliest, generating would give that answer.
+      let open = asked.questions.indices.filter { scoring != .beginning || !judged[$0].isGreedy }
+      var answers = asked.questions.map { $0.answer.flatMap(tokenizer.bytes(of:)) }
+      let generated = try generate(open.map { asked.questions[$0] }, document, session, progress)
+      for (index, answer) in zip(open, generated) { answers[index] = answer }
+      for (index, question) in asked.questions.enumerated() {
         let expected = document.questions[question.index].expected
-        let loss = try reader.negativeLogLikelihood(of: question.answer, behind: question.prompt)
         tally.outcomes.append(
           RecallOutcome(
-            document: number, question: question.index, answer: String(decoding: answer, as: UTF8.self),
-            expected: expected, score: scoring.score(answer, expected: expected), answerNLL: loss,
-            answerTokens: question.answer.count))
+            document: number, question: question.index,
+            answer: String(decoding: answers[index], as: UTF8.self),
+            expected: expected, score: scoring.score(answers[index], expected: expected),
+            answerNLL: judged[index].negativeLogLikelihood, answerTokens: question.answer.count))
         if let evidence = question.evidence { try tally.kept.addEvidence(evidence, session) }
       }
     }
@@ -84,7 +91,7 @@ public struct RecallEvaluation {
   }
 
   /// What the model goes on with behind each question of one place.
-  private func answers(
+  private func generate(
     _ questions: [TokenizedDocument.Question], _ document: RecallDocument, _ session: RemoteSession,
     _ progress: () throws -> Void
   ) throws -> [[UInt8]] {

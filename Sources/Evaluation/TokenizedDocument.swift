@@ -2,28 +2,28 @@ import RecallTasks
 import Tokenization
 
 /// A document as a model reads it: cut where something is asked, each piece in tokens.
-struct TokenizedDocument {
-  struct Asked {
+package struct TokenizedDocument {
+  package struct Asked {
     /// Tokens of the document before the question.
-    let place: Int
-    let questions: [Question]
+    package let place: Int
+    package let questions: [Question]
   }
 
-  struct Question {
+  package struct Question {
     /// Which of the document's questions it is.
-    let index: Int
-    let prompt: [UInt32]
-    let answer: [UInt32]
+    package let index: Int
+    package let prompt: [UInt32]
+    package let answer: [UInt32]
     /// Tokens of the document that hold a byte of what is asked for; nil where tokens are no runs of its bytes.
-    let evidence: [Int]?
+    package let evidence: [Int]?
   }
 
-  let tokens: [UInt32]
+  package let tokens: [UInt32]
   /// In order of place; several questions can share one.
-  let asked: [Asked]
+  package let asked: [Asked]
 
   /// - Throws: `EvaluationError` for a place, an answer or evidence that cannot be; `TokenizerError`.
-  init(_ document: RecallDocument, _ tokenizer: any Tokenizer) throws {
+  package init(_ document: RecallDocument, _ tokenizer: any Tokenizer) throws {
     let bytes = Array(document.text.utf8)
     try Self.check(document, bytes.count)
     var tokens: [UInt32] = []

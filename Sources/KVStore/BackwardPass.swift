@@ -23,37 +23,33 @@ public final class BackwardPass {
   public let session: Session
   /// The session's tokens, which stay as they are.
   public let tokens: Int
-  /// Bytes of the scratch file.
-  public var scratchBytes: Int { scratch.byteCount }
+  /// Bytes of scratch that the pass takes now.
+  public var scratchBytes: Int { scratch.reservedBytes }
 
   /// Most working memory that one call may take.
   private static let workingBytes = 256 << 20
 
-  private let layouts: [GradientLayout]
   private let scratch: GradientScratch
   private let decoder = FrameDecoder()
-  /// Where each layer's accumulators begin in the scratch file, in bytes.
-  private let offsets: [Int]
-  /// The partition whose terms as kept rows have joined those of its window, by layer.
-  private var entered: [Int?]
+  private var layers: [LayerAccumulators] = []
   private var order: BackwardOrder
   /// The last call, for one that is sent again.
   private var last: (digest: [UInt64], gradients: ChunkGradients)?
   private var isLost = false
 
-  init(_ session: Session, record: SessionRecord) throws(StoreError) {
+  init(_ session: Session, record: SessionRecord, detachedBefore: Int) throws(StoreError) {
+    let name = session.configuration.name
     self.session = session
     tokens = record.tokens
     guard session.configuration.archive else {
+      throw StoreError(.invalidArgument, "a backward pass needs a session with an archive", session: name)
+    }
+    guard (0...tokens).contains(detachedBefore) else {
       throw StoreError(
-        .invalidArgument, "a backward pass needs a session with an archive",
-        session: session.configuration.name)
+        .invalidArgument, "gradients cannot be dropped before token \(detachedBefore) of \(tokens)",
+        session: name)
     }
-    let shape = session.plan.shape
-    layouts = session.plan.layers.map {
-      GradientLayout(
-        kvHeads: shape.kvHeads, headDim: shape.headDim, keptRows: $0.keptRows(record.tokens), lag: $0.lag)
-    }
+    let layouts = session.plan.layers.map { GradientLayout($0, tokens: record.tokens) }
     var offsets: [Int] = []
     var end = CheckedSize(0)
     for layout in layouts {
@@ -62,14 +58,16 @@ public final class BackwardPass {
       end = end + CheckedSize(bytes)
     }
     guard offsets.count == layouts.count, let bytes = end.value else {
-      throw StoreError(
-        .tooLarge, "the accumulators take more bytes than can be counted", session: session.configuration.name
+      throw StoreError(.tooLarge, "the accumulators take more bytes than can be counted", session: name)
+    }
+    scratch = try session.store.scratch(bytes: bytes, for: name)
+    order = BackwardOrder(layers: layouts.count, tokens: record.tokens)
+    for (layer, layout) in layouts.enumerated() {
+      layers.append(
+        try LayerAccumulators(
+          session.plan.layers[layer], layout, scratch, offset: offsets[layer], detachedBefore: detachedBefore)
       )
     }
-    self.offsets = offsets
-    scratch = try session.store.scratch(bytes: bytes, for: session.configuration.name)
-    entered = Array(repeating: nil, count: layouts.count)
-    order = BackwardOrder(layers: layouts.count, tokens: record.tokens)
   }
 
   /// The next chunk and layer.
@@ -79,12 +77,14 @@ public final class BackwardPass {
   ///   - queries: `[tokens, queryHeads, headDim]`, as in the forward pass, finite.
   ///   - out: what the forward pass gave, of the queries' shape; `logSumExp` f32 `[tokens, queryHeads]`.
   ///   - dOut: the gradient of `out`; `dLogSumExp` that of the log-sum-exp, nil: 0.
+  ///   - detachedBefore: gradients to keys and values of tokens before this one are dropped. At most `first`, the same for all
+  ///     layers of a chunk, and not more than for the chunk before.
   /// - Returns: the gradients. A call that is sent again gets the same once more.
   /// - Throws: `badOrder` with what is due; `backwardLost` after a failure half way; `invalidArgument`, `nonFinite`, `moved`,
   ///   `notFound`, `corrupt`, `tooLarge`.
   func step(
     layer: Int, first: Int, queries: TensorView, out: TensorView, logSumExp: LogSumExpView, dOut: TensorView,
-    dLogSumExp: LogSumExpView?, scale: Float?
+    dLogSumExp: LogSumExpView?, scale: Float?, detachedBefore: Int
   ) throws(StoreError) -> ChunkGradients {
     let name = session.configuration.name
     guard !isLost else {
@@ -120,8 +120,15 @@ public final class BackwardPass {
         "tokens \(first) and \(queries.tokens - 1) more are not all among the session's \(tokens)",
         session: name, layer: layer)
     }
+    guard (0...first).contains(detachedBefore) else {
+      throw StoreError(
+        .invalidArgument,
+        "gradients cannot be dropped before token \(detachedBefore) in a chunk that begins at token \(first)",
+        session: name, layer: layer)
+    }
     let digest = Digest.of([queries, out, dOut], [logSumExp] + (dLogSumExp.map { [$0] } ?? []))
-    let call = BackwardOrder.Call(layer: layer, tokens: first..<first + queries.tokens)
+    let call = BackwardOrder.Call(
+      layer: layer, tokens: first..<first + queries.tokens, detachedBefore: detachedBefore)
     switch order.check(call) {
     case .next: break
     case .repeated:
@@ -134,19 +141,24 @@ public final class BackwardPass {
     case .refused(let due):
       throw StoreError(.badOrder, due, session: name, layer: layer, token: first)
     }
+    let detached = try DetachedRows(
+      before: detachedBefore, layer: layer, of: session, tokens: tokens, decoder: decoder)
+    try layers[layer].makeRoom(detachedBefore: detachedBefore)
     // From here on accumulators change: a failure cannot be taken back.
     isLost = true
     let gradients = try accumulate(
-      call, shape, queries: queries, out: out, logSumExp: logSumExp, dOut: dOut, dLogSumExp: dLogSumExp)
+      call, shape, detached, queries: queries, out: out, logSumExp: logSumExp, dOut: dOut,
+      dLogSumExp: dLogSumExp)
     isLost = false
+    layers[layer].releaseTaken()
     order.did(call)
     last = (digest, gradients)
     return gradients
   }
 
   private func accumulate(
-    _ call: BackwardOrder.Call, _ shape: AttentionShape, queries: TensorView, out: TensorView,
-    logSumExp: LogSumExpView, dOut: TensorView, dLogSumExp: LogSumExpView?
+    _ call: BackwardOrder.Call, _ shape: AttentionShape, _ detached: DetachedRows, queries: TensorView,
+    out: TensorView, logSumExp: LogSumExpView, dOut: TensorView, dLogSumExp: LogSumExpView?
   ) throws(StoreError) -> ChunkGradients {
     let plan = session.plan.layers[call.layer]
     let first = call.tokens.lowerBound
@@ -154,8 +166,7 @@ public final class BackwardPass {
     var gradients = ChunkGradients(
       queries: [Float](repeating: 0, count: call.tokens.count * shape.queryHeads * shape.headDim),
       keys: [Float](repeating: 0, count: keyCount), values: [Float](repeating: 0, count: keyCount))
-    let layout = layouts[call.layer]
-    let base = scratch.base + offsets[call.layer]
+    let accumulators = layers[call.layer]
     for segment in plan.geometry.segments(from: first, count: call.tokens.count).reversed() {
       let positions = segment.positions
       let part = positions.lowerBound - first..<positions.upperBound - first
@@ -165,7 +176,7 @@ public final class BackwardPass {
           shape: shape, queries: queries.slice(tokens: part), out: out.slice(tokens: part),
           logSumExp: logSumExp.slice(tokens: part), dOut: dOut.slice(tokens: part),
           dLogSumExp: dLogSumExp?.slice(tokens: part), firstQueryPosition: positions.lowerBound),
-        layout: layout, plan: plan, base: base)
+        accumulators, plan: plan, detached: detached)
       _ = try session.scan(
         plan.visible(segment), layer: call.layer, decoder: decoder, ifTokens: tokens, into: running)
       gradients.queries.withUnsafeMutableBytes { bytes in
@@ -176,13 +187,7 @@ public final class BackwardPass {
             address, tokens: call.tokens.count, heads: shape.queryHeads, headDim: shape.headDim
           ).slice(tokens: part))
       }
-      let rows: (GradientLayout.Rows, first: Int) =
-        if case .partition(let p, _, _) = segment {
-          (layout.window(p, base), positions.lowerBound - plan.partitionStart(p))
-        } else {
-          (layout.kept(base), positions.lowerBound)
-        }
-      take(rows.0, from: rows.first, part, shape, into: &gradients)
+      take(segment, part, shape, accumulators, plan, into: &gradients)
     }
     return gradients
   }
@@ -190,14 +195,13 @@ public final class BackwardPass {
   /// Goes on to a partition: what its kept rows got as such joins the terms of the next partition, which are there, and the
   /// place of the one before is made ready.
   private func enter(_ p: Int, _ layer: Int) throws(StoreError) {
-    guard entered[layer] != p else { return }
-    entered[layer] = p
+    guard layers[layer].entered != p else { return }
+    layers[layer].entered = p
     let plan = session.plan.layers[layer]
-    let layout = layouts[layer]
-    let base = scratch.base + offsets[layer]
+    let (layout, base) = (layers[layer].layout, layers[layer].base)
     if p > 0 { layout.clearWindow(p - 1, base) }
     guard plan.kept > 0, p < plan.scored(tokens) else { return }
-    let (kept, window) = (layout.kept(base), layout.window(p, base))
+    let window = layout.window(p, base)
     let rowBytes = layout.headDim * 4
     let range = plan.sinks + p * plan.kept..<plan.sinks + (p + 1) * plan.kept
     try session.store.environment.read { view throws(StoreError) in
@@ -217,7 +221,7 @@ public final class BackwardPass {
                 session: session.configuration.name,
                 layer: layer, head: head, partition: p)
             }
-            let from = kept.from(run.first + row, head: head, rowBytes: rowBytes)
+            let from = layout.kept(run.first + row, base).from(0, head: head, rowBytes: rowBytes)
             let to = window.from(slot, head: head, rowBytes: rowBytes)
             for (source, target) in [(from.keys, to.keys), (from.values, to.values)] {
               let source = source.assumingMemoryBound(to: Float.self)
@@ -230,15 +234,22 @@ public final class BackwardPass {
     }
   }
 
-  /// Copies a run of accumulators out, from `[kvHeads, rows, headDim]` to `[tokens, kvHeads, headDim]`.
+  /// Copies the accumulators of a segment's rows out, from `[kvHeads, rows, headDim]` to `[tokens, kvHeads, headDim]`.
   private func take(
-    _ rows: GradientLayout.Rows, from row: Int, _ part: Range<Int>, _ shape: AttentionShape,
-    into gradients: inout ChunkGradients
+    _ segment: TokenGeometry.Segment, _ part: Range<Int>, _ shape: AttentionShape,
+    _ accumulators: LayerAccumulators, _ plan: LayerPlan, into gradients: inout ChunkGradients
   ) {
     let rowBytes = shape.headDim * 4
-    for (index, token) in part.enumerated() {
+    let (layout, base) = (accumulators.layout, accumulators.base)
+    for (position, token) in zip(segment.positions, part) {
+      let rows: GradientLayout.Rows =
+        if case .partition(let p, _, _) = segment {
+          layout.window(p, base).from(position - plan.partitionStart(p), head: 0, rowBytes: rowBytes)
+        } else {
+          layout.kept(position, base)
+        }
       for head in 0..<shape.kvHeads {
-        let source = rows.from(row + index, head: head, rowBytes: rowBytes)
+        let source = rows.from(0, head: head, rowBytes: rowBytes)
         let target = (token * shape.kvHeads + head) * shape.headDim
         let keys = source.keys.assumingMemoryBound(to: Float.self)
         let values = source.values.assumingMemoryBound(to: Float.self)

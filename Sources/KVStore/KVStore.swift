@@ -193,20 +193,11 @@ extension KVStore {
 
   var writerIfAny: Writer? { writerThread }
 
-  /// A zeroed scratch file beside the data, counted in the quota for as long as it is there.
+  /// A scratch file beside the data; what it reserves counts in the quota.
   ///
-  /// - Throws: `quotaExceeded`, `diskFull`, `internal`, `closed`.
+  /// - Throws: `diskFull`, `tooLarge`, `internal`, `closed`.
   func scratch(bytes: Int, for session: String) throws(StoreError) -> GradientScratch {
-    let writer = try writer()
-    try writer.takeScratch(bytes: bytes, for: session)
-    do throws(StoreError) {
-      return try GradientScratch(folder: folder.path, bytes: max(1, bytes)) {
-        writer.giveScratch(bytes: bytes)
-      }
-    } catch {
-      writer.giveScratch(bytes: bytes)
-      throw error.named(session)
-    }
+    try GradientScratch(folder: folder.path, bytes: max(1, bytes), writer: try writer(), session: session)
   }
 
   var dataFileBytes: Int { folder.dataFileBytes }

@@ -23,6 +23,17 @@ struct RowRun {
       firstPosition: causal ? first : nil)
   }
 
+  /// The rows of one of its heads.
+  func head(_ head: Int) -> RowRun {
+    var run = self
+    let index = head - heads.lowerBound
+    run.heads = head..<head + 1
+    run.keys += index * headStride
+    run.values += index * headStride
+    run.positions = positions.map { $0 + index * positionStride }
+    return run
+  }
+
   /// The run without its first `n` rows, and no more than `limit`.
   func dropping(_ n: Int, limit: Int, rowBytes: Int) -> RowRun {
     var run = self

@@ -6,34 +6,47 @@ final class RunningBackward: RowVisitor {
   var backward: AttentionBackward
   private let layout: GradientLayout
   private let plan: LayerPlan
+  private let detached: DetachedRows
   /// Of the layer's accumulators.
   private let base: UnsafeMutableRawPointer
 
   init(
-    _ backward: consuming AttentionBackward, layout: GradientLayout, plan: LayerPlan,
-    base: UnsafeMutableRawPointer
+    _ backward: consuming AttentionBackward, _ accumulators: LayerAccumulators, plan: LayerPlan,
+    detached: DetachedRows
   ) {
     self.backward = backward
-    self.layout = layout
+    layout = accumulators.layout
     self.plan = plan
-    self.base = base
+    self.detached = detached
+    base = accumulators.base
   }
 
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
-    let rowBytes = layout.headDim * 4
-    let gradients = runs.map { run in
-      let rows: GradientLayout.Rows
-      switch place {
-      case .kept:
-        precondition(run.first >= 0 && run.first + run.count <= layout.keptRows)
-        rows = layout.kept(base).from(run.first, head: run.heads.lowerBound, rowBytes: rowBytes)
-      case .partition(let p):
-        let slot = run.first - plan.partitionStart(p)
-        precondition(slot >= 0 && slot + run.count <= layout.lag)
-        rows = layout.window(p, base).from(slot, head: run.heads.lowerBound, rowBytes: rowBytes)
+    var blocks: [KeyValueBlock] = []
+    var gradients: [KeyValueGradient?] = []
+    for run in runs {
+      for part in detached.parts(of: run, place, rowBytes: plan.shape.rowBytes) {
+        blocks.append(part.run.block(type, causal: causal))
+        gradients.append(part.isDetached ? nil : accumulators(of: part.run, place))
       }
-      return KeyValueGradient(dKeys: rows.keys, dValues: rows.values, headStrideBytes: rows.headStride)
     }
-    backward.add(runs.map { $0.block(type, causal: causal) }, into: gradients, pool: pool)
+    backward.add(blocks, into: gradients, pool: pool)
+  }
+
+  private func accumulators(of run: RowRun, _ place: RowPlace) -> KeyValueGradient {
+    let rowBytes = layout.headDim * 4
+    let rows: GradientLayout.Rows
+    switch place {
+    case .kept:
+      // A run is of one slab, so its rows are of one block.
+      precondition(run.first >= 0 && run.first + run.count <= layout.keptRows)
+      precondition(run.first % layout.slots + run.count <= layout.slots)
+      rows = layout.kept(run.first, base).from(0, head: run.heads.lowerBound, rowBytes: rowBytes)
+    case .partition(let p):
+      let slot = run.first - plan.partitionStart(p)
+      precondition(slot >= 0 && slot + run.count <= layout.lag)
+      rows = layout.window(p, base).from(slot, head: run.heads.lowerBound, rowBytes: rowBytes)
+    }
+    return KeyValueGradient(dKeys: rows.keys, dValues: rows.values, headStrideBytes: rows.headStride)
   }
 }

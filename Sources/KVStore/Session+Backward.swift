@@ -5,10 +5,12 @@ import SparseAttention
 extension Session {
   /// Begins a backward pass over the session's tokens. The session must not grow until it has ended.
   ///
+  /// - Parameter detachedBefore: what the first step will say. Room is taken now for gradients of tokens from there on; for
+  ///   others as the steps descend.
   /// - Throws: `invalidArgument` without an archive, `quotaExceeded`, `diskFull`, `tooLarge`, `notFound`.
-  public func beginBackward() throws(StoreError) -> BackwardPass {
+  public func beginBackward(detachedBefore: Int = 0) throws(StoreError) -> BackwardPass {
     let record = try store.environment.read { view throws(StoreError) in try self.record(view) }
-    return try BackwardPass(self, record: record)
+    return try BackwardPass(self, record: record, detachedBefore: detachedBefore)
   }
 }
 
@@ -20,9 +22,8 @@ extension BackwardPass {
   ///   - dKeys: f32 `[tokens, kvHeads, headDim]`; `dValues` likewise.
   public func step(
     layer: Int, first: Int, queries: TensorView, out: TensorView, logSumExp: LogSumExpView, dOut: TensorView,
-    dLogSumExp: LogSumExpView? = nil, scale: Float? = nil, dQueries: MutableTensorView,
-    dKeys: MutableTensorView,
-    dValues: MutableTensorView
+    dLogSumExp: LogSumExpView? = nil, scale: Float? = nil, detachedBefore: Int = 0,
+    dQueries: MutableTensorView, dKeys: MutableTensorView, dValues: MutableTensorView
   ) throws(StoreError) {
     let c = session.configuration
     for (what, tensor, heads) in [
@@ -33,7 +34,7 @@ extension BackwardPass {
     }
     let gradients = try step(
       layer: layer, first: first, queries: queries, out: out, logSumExp: logSumExp, dOut: dOut,
-      dLogSumExp: dLogSumExp, scale: scale)
+      dLogSumExp: dLogSumExp, scale: scale, detachedBefore: detachedBefore)
     for (source, target) in [
       (gradients.queries, dQueries), (gradients.keys, dKeys), (gradients.values, dValues),
     ] {

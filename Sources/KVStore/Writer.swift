@@ -264,11 +264,12 @@ extension Writer {
 // MARK: - Scratch
 
 extension Writer {
-  /// Counts a scratch file in the quota.
+  /// Counts a part of a scratch file in the quota.
   ///
+  /// - Parameter bytes: whole pages.
   /// - Throws: `quotaExceeded`.
   func takeScratch(bytes: Int, for session: String) throws(StoreError) {
-    let pages = bytes / SlabShape.pageBytes + 1
+    let pages = bytes / SlabShape.pageBytes
     let oldest = environment.readers.oldest
     let last = environment.readers.last
     let missing = ledger.withLock { ledger in
@@ -279,13 +280,13 @@ extension Writer {
     guard missing <= 0 else {
       throw StoreError(
         .quotaExceeded,
-        "the accumulators of a backward pass take \(bytes) bytes, \(missing * SlabShape.pageBytes) more than the quota has"
+        "the accumulators of a backward pass take \(bytes) bytes more, \(missing * SlabShape.pageBytes) more than the quota has"
           + " left: delete sessions or start with a larger quota", session: session)
     }
   }
 
   func giveScratch(bytes: Int) {
-    ledger.withLock { $0.scratchPages -= bytes / SlabShape.pageBytes + 1 }
+    ledger.withLock { $0.scratchPages -= bytes / SlabShape.pageBytes }
   }
 }
 

@@ -102,10 +102,11 @@ HWY_INLINE void DifferentiateWeights(float *HWY_RESTRICT logits, float *HWY_REST
   }
 }
 
-// One tile for the `count` query rows from `row` on. The tile holds `keys` of all keys, from `first` on.
+// One tile for the `count` query rows from `row` on. The tile holds `keys` of all keys, from `first` on; their
+// own gradients are wanted or not.
 void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t count,
                    const BackwardTile &tile, size_t first, size_t keys, size_t allKeys,
-                   int64_t firstPosition) {
+                   int64_t firstPosition, bool ofKeys) {
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
   // Later rows see at least as much.
@@ -131,6 +132,7 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
   }
   Multiply<true>({tile.dLogits, kKeyTile, 1, tile.keys, kPanel, kKeyTile * kPanel, dQueries, padded}, count,
                  padded, seen);
+  if (!ofKeys) return;
   Multiply<true>({tile.dLogits, 1, kKeyTile, queries, padded, kPanel, tile.dKeys, padded}, seen, padded,
                  count);
   Multiply<true>({tile.weights, 1, kKeyTile, dOut, padded, kPanel, tile.dValues, padded}, seen, padded, count);
@@ -162,12 +164,15 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const uint8_t *
     UnpackPanels<kType>(keys + first * rowBytes, used, dim, padded, tile.row, tile.keysByChannel, tile.keys);
     UnpackPanels<kType>(values + first * rowBytes, used, dim, padded, tile.row, tile.valuesByChannel,
                         nullptr);
-    std::memset(tile.dKeys, 0, used * padded * sizeof(float));
-    std::memset(tile.dValues, 0, used * padded * sizeof(float));
+    if (dKeys != nullptr) {
+      std::memset(tile.dKeys, 0, used * padded * sizeof(float));
+      std::memset(tile.dValues, 0, used * padded * sizeof(float));
+    }
     for (size_t row = 0; row < rows.rows; row += kRowBlock) {
       const size_t block = rows.rows - row < kRowBlock ? rows.rows - row : kRowBlock;
-      BackwardBlock(rows, row, block, tile, first, used, count, firstPosition);
+      BackwardBlock(rows, row, block, tile, first, used, count, firstPosition, dKeys != nullptr);
     }
+    if (dKeys == nullptr) continue;
     AddRows(tile.dKeys, used, dim, padded, dKeys + first * dim);
     AddRows(tile.dValues, used, dim, padded, dValues + first * dim);
   }

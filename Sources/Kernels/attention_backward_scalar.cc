@@ -29,10 +29,11 @@ extern "C" void lagoon_attend_backward_scalar(const lagoon_query_gradient_rows *
       const float weight = std::exp(std::fmin(excess, 0.0f));
       if (weight == 0) continue;
       const float dLogit = weight * (dWeight - rows->delta[i]);
+      for (size_t c = 0; c < dim; ++c) dQuery[c] += dLogit * LoadElement(keys, type, r * dim + c);
+      if (dKeys == nullptr) continue;
       for (size_t c = 0; c < dim; ++c) {
         float *dKey = dKeys + r * dim + c;
         float *dValue = dValues + r * dim + c;
-        dQuery[c] += dLogit * LoadElement(keys, type, r * dim + c);
         StoreAs(LoadAs<float>(dKey) + dLogit * query[c], dKey);  // any alignment
         StoreAs(LoadAs<float>(dValue) + weight * dOut[c], dValue);
       }

@@ -69,7 +69,7 @@ public struct AdamW {
     let decayed = numbers(learningRate, gradientScale, weightDecay: settings.weightDecay)
     let kept = numbers(learningRate, gradientScale, weightDecay: 0)
     for tensor in first.layout.tensors {
-      var step = decays(tensor) ? decayed : kept
+      let step = decays(tensor) ? decayed : kept
       let range = tensor.range
       weights.withElements { weights in
         gradients.withElements { gradients in
@@ -79,9 +79,12 @@ public struct AdamW {
                 let mean = first.baseAddress, let square = second.baseAddress
               else { return }
               // All four have layout.count elements, of which the tensor is a part.
-              let start = range.lowerBound
-              lagoon_adamw(
-                &step, gradient + start, weight + start, mean + start, square + start, range.count)
+              Team.split(range.count) { part in
+                let start = range.lowerBound + part.lowerBound
+                withUnsafePointer(to: step) {
+                  lagoon_adamw($0, gradient + start, weight + start, mean + start, square + start, part.count)
+                }
+              }
             }
           }
         }

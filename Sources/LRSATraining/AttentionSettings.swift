@@ -60,7 +60,8 @@ public struct AttentionSettings: Codable, Sendable, Hashable {
     return choices[choices.count - 1]
   }
 
-  /// The session of a document. Policy `random` drops other rows in every document.
+  /// The session of a document, gone with the connection; only what will be walked backwards has an archive. Policy `random`
+  /// drops other rows in every document.
   func session(document number: Int?, seed: UInt64, _ configuration: ModelConfiguration) -> SessionParameters
   {
     let choice = choice(document: number, seed: seed)
@@ -69,7 +70,8 @@ public struct AttentionSettings: Codable, Sendable, Hashable {
       kvHeads: configuration.kvHeads, headDim: configuration.headDim,
       elementType: ElementType(name: dtype) ?? .float32, policy: PolicyKind(name: choice.policy) ?? .lagkv,
       sinks: sinks, lag: lag, ratio: choice.ratio, valueWeight: valueWeight,
-      seed: number.map { Self.mixed(seed, $0) } ?? seed, exemptLayers: Set(exemptLayers), archive: true)
+      seed: number.map { Self.mixed(seed, $0) } ?? seed, exemptLayers: Set(exemptLayers),
+      archive: number != nil, ephemeral: true)
   }
 
   private static func mixed(_ seed: UInt64, _ number: Int) -> UInt64 {

@@ -36,7 +36,10 @@ public final class DaemonAttentionSource: AttentionSource {
     self.connection = connection
     let parameters = settings.session(document: number, seed: seed, configuration)
     let session = try connection.createSession(parameters)
-    return try DaemonTrainingAttention(session, configuration, chunk: chunk) {
+    let reach = settings.backpropagatedChunks.map { $0 * chunk }
+    return try DaemonTrainingAttention(
+      session, configuration, chunk: chunk, detachedBefore: { first in reach.map { max(0, first - $0) } ?? 0 }
+    ) {
       // A lost connection cannot delete; the session is as good as gone then.
       try? connection.deleteSession(parameters.name)
     }

@@ -11,17 +11,21 @@ public final class DaemonTrainingAttention: DocumentAttention {
   /// Tokens that each layer has seen.
   private var seen: [Int]
   private var pass: RemoteBackward?
+  private let detachedBefore: (Int) -> Int
   private let onClose: () -> Void
 
   /// - Parameters:
   ///   - session: new and empty; with an archive if it will be walked backwards.
   ///   - chunk: most tokens of a call and of a commit.
+  ///   - detachedBefore: for a chunk's first position, the position before which keys and values get no gradients from its
+  ///     queries: at most the chunk's own, and descending with the chunks. Nothing is dropped where it is 0.
   ///   - onClose: called when the document is done with.
   public init(
     _ session: RemoteSession, _ configuration: ModelConfiguration, chunk: Int,
-    onClose: @escaping () -> Void = {}
+    detachedBefore: @escaping (_ first: Int) -> Int = { _ in 0 }, onClose: @escaping () -> Void = {}
   ) throws(LagoonError) {
     self.session = session
+    self.detachedBefore = detachedBefore
     self.onClose = onClose
     queryHeads = configuration.queryHeads
     kvHeads = configuration.kvHeads
@@ -92,7 +96,8 @@ public final class DaemonTrainingAttention: DocumentAttention {
     dQueries: UnsafeMutableBufferPointer<Float>, dKeys: UnsafeMutableBufferPointer<Float>,
     dValues: UnsafeMutableBufferPointer<Float>
   ) throws {
-    let pass = try self.pass ?? session.beginBackward()
+    let detachedBefore = detachedBefore(from)
+    let pass = try self.pass ?? session.beginBackward(detachedBefore: detachedBefore)
     self.pass = pass
     func tensor(_ floats: UnsafeBufferPointer<Float>, _ channels: Int) -> HostTensor {
       HostTensor(borrowing: floats, tokens: tokens, heads: queryHeads, headDim: channels)
@@ -100,7 +105,7 @@ public final class DaemonTrainingAttention: DocumentAttention {
     try pass.step(
       layer: layer, first: from, queries: tensor(queries, headDim),
       attention: (tensor(out, headDim), tensor(logSumExp, 1)), dOut: tensor(dOut, headDim),
-      into: (dQueries, dKeys, dValues))
+      detachedBefore: detachedBefore, into: (dQueries, dKeys, dValues))
   }
 
   /// Bytes of an arena through which calls of up to `chunk` tokens travel: queries, out, its gradient and the queries' own, keys

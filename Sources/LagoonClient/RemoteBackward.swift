@@ -20,7 +20,7 @@ public struct AttentionGradients: Sendable, Hashable {
 public final class RemoteBackward {
   /// The session's tokens.
   public let tokens: Int
-  /// Bytes of the accumulators.
+  /// Bytes of the accumulators when the pass began.
   public let scratchBytes: Int
   private let kvHeads: Int
   private let target: Target
@@ -43,10 +43,14 @@ public final class RemoteBackward {
   ///   - attention: what ``RemoteSession/stepAt(layer:first:queries:rows:scale:)`` gives for them.
   ///   - dOut: the gradient of its `out`, in the queries' shape and layout.
   ///   - dLogSumExp: the gradient of its log-sum-exp, of that shape; nil: 0.
-  /// - Throws: `badOrder`, `backwardLost` (begin again), `moved` (the session has grown), `nonFinite`.
+  ///   - detachedBefore: gradients to keys and values of tokens before this one are dropped; the queries see them all the same, and
+  ///     their own gradients know of them. At most `first`, the same for all layers of a chunk, and not more than for the chunk
+  ///     before: for backpropagation through `n` chunks, `max(0, first − n · chunk)`.
+  /// - Throws: `badOrder`, `backwardLost` (begin again), `moved` (the session has grown), `nonFinite`, `quotaExceeded` and
+  ///   `diskFull` where the accumulators grow (the call may be sent again).
   public func step(
     layer: Int, first: Int, queries: HostTensor, attention: Attention, dOut: HostTensor,
-    dLogSumExp: [Float]? = nil, scale: Float? = nil
+    dLogSumExp: [Float]? = nil, scale: Float? = nil, detachedBefore: Int = 0
   ) throws(LagoonError) -> AttentionGradients {
     func tensor(_ floats: [Float], headDim: Int) -> HostTensor {
       HostTensor(
@@ -67,21 +71,21 @@ public final class RemoteBackward {
               tensor(attention.out, headDim: queries.headDim), tensor(attention.logSumExp, headDim: 1)
             ),
             gradient: (dOut, dLogSumExp.map { tensor($0, headDim: 1) }), scale: scale,
-            into: [dQueries, dKeys, dValues])
+            detachedBefore: detachedBefore, into: [dQueries, dKeys, dValues])
         }
       }
     }
     return gradients
   }
 
-  /// As ``step(layer:first:queries:attention:dOut:dLogSumExp:scale:)``, from and into the caller's memory.
+  /// As ``step(layer:first:queries:attention:dOut:dLogSumExp:scale:detachedBefore:)``, from and into the caller's memory.
   ///
   /// - Parameters:
   ///   - attention: `logSumExp` has one channel.
   ///   - results: as many floats as queries, keys and values of the chunk have elements.
   public func step(
     layer: Int, first: Int, queries: HostTensor, attention: (out: HostTensor, logSumExp: HostTensor),
-    dOut: HostTensor, dLogSumExp: HostTensor? = nil, scale: Float? = nil,
+    dOut: HostTensor, dLogSumExp: HostTensor? = nil, scale: Float? = nil, detachedBefore: Int = 0,
     into results: (
       dQueries: UnsafeMutableBufferPointer<Float>, dKeys: UnsafeMutableBufferPointer<Float>,
       dValues: UnsafeMutableBufferPointer<Float>
@@ -92,7 +96,7 @@ public final class RemoteBackward {
     precondition(results.dKeys.count == keyCount && results.dValues.count == keyCount)
     try target.stepBackward(
       layer: layer, first: first, queries: queries, attention: attention, gradient: (dOut, dLogSumExp),
-      scale: scale, into: [results.dQueries, results.dKeys, results.dValues])
+      scale: scale, detachedBefore: detachedBefore, into: [results.dQueries, results.dKeys, results.dValues])
   }
 
   /// Ends the pass and frees its accumulators. Dropping the object does it too, at the connection's next call.

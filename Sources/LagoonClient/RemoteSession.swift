@@ -100,10 +100,13 @@ public final class RemoteSession {
 
   /// Begins a backward pass over the session's tokens, which must not grow until it ends.
   ///
+  /// - Parameter detachedBefore: what the first step will say: the daemon takes disk for gradients of tokens from there on, and
+  ///   for those before as the steps descend.
   /// - Throws: `invalidArgument` without an archive, `quotaExceeded`, `diskFull`.
-  public func beginBackward() throws(LagoonError) -> RemoteBackward {
+  public func beginBackward(detachedBefore: Int = 0) throws(LagoonError) -> RemoteBackward {
     var call = WireBeginBackward()
     call.handle = target.handle
+    call.detachedBefore = try wireCount(detachedBefore, "a session")
     let exchange = target.connection.exchange
     guard case .backward(let reply)? = try exchange.call(.beginBackward(call)).result else {
       throw exchange.unexpectedReply("begin_backward")

@@ -80,12 +80,13 @@ struct Target {
   func stepBackward(
     layer: Int, first: Int, queries: HostTensor, attention: (out: HostTensor, logSumExp: HostTensor),
     gradient: (out: HostTensor, logSumExp: HostTensor?), scale: Float?,
-    into results: [UnsafeMutableBufferPointer<Float>]
+    detachedBefore: Int, into results: [UnsafeMutableBufferPointer<Float>]
   ) throws(LagoonError) {
     var call = WireStepBackward()
     call.handle = handle
     call.layer = try number(layer)
     call.firstToken = try wireCount(first, "a session")
+    call.detachedBefore = try wireCount(detachedBefore, "a session")
     if let scale { call.scale = scale }
     let tensors =
       [queries, attention.out, attention.logSumExp, gradient.out] + (gradient.logSumExp.map { [$0] } ?? [])
@@ -110,6 +111,11 @@ struct Target {
         try exchange.receiveTensors(into: result)
       }
       end += result.count
+    }
+    guard reply.detachedBefore == call.detachedBefore else {
+      throw LagoonError(
+        .unsupportedVersion,
+        "this daemon cannot drop gradients of earlier tokens: it is \(connection.daemon.version)")
     }
   }
 

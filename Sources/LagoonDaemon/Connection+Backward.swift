@@ -8,7 +8,9 @@ extension Connection {
   func beginBackward(_ call: WireBeginBackward) throws(CallError) -> Answer {
     try handles.requireRoom()
     let open = try handles.session(call.handle)
-    let pass = try storing { () throws(StoreError) in try open.session.beginBackward() }
+    let pass = try storing { () throws(StoreError) in
+      try open.session.beginBackward(detachedBefore: Int(clamping: call.detachedBefore))
+    }
     var reply = WireBackwardReply()
     reply.tokens = UInt64(pass.tokens)
     reply.scratchBytes = UInt64(pass.scratchBytes)
@@ -29,9 +31,12 @@ extension Connection {
       try pass.step(
         layer: layer, first: Int(clamping: call.firstToken), queries: queries, out: out, logSumExp: logSumExp,
         dOut: dOut, dLogSumExp: dLogSumExp, scale: call.hasScale ? call.scale : nil,
+        detachedBefore: Int(clamping: call.detachedBefore),
         dQueries: results.dQueries, dKeys: results.dKeys, dValues: results.dValues)
     }
-    var answer = Answer(.gradients(results.reply))
+    var reply = results.reply
+    reply.detachedBefore = call.detachedBefore
+    var answer = Answer(.gradients(reply))
     if !results.isInArena { answer.tensors = [UnsafeRawBufferPointer(results.bytes)] }
     return answer
   }

@@ -1493,6 +1493,9 @@ public nonisolated struct WireBeginBackward: Sendable {
 
   public var handle: UInt32 = 0
 
+  /// what the first step will say: room is taken for gradients of tokens from here on
+  public var detachedBefore: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1608,6 +1611,13 @@ public nonisolated struct WireStepBackward: @unchecked Sendable {
   /// Clears the value of `output`. Subsequent reads from it will return its default value.
   public mutating func clearOutput() {_uniqueStorage()._output = nil}
 
+  /// Gradients to keys and values of tokens before this one are dropped, though queries see them. At most first_token, the same for
+  /// all layers of a chunk, and not more than for the chunk before.
+  public var detachedBefore: UInt64 {
+    get {_storage._detachedBefore}
+    set {_uniqueStorage()._detachedBefore = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1648,6 +1658,12 @@ public nonisolated struct WireGradientReply: @unchecked Sendable {
   public var hasDValues: Bool {_storage._dValues != nil}
   /// Clears the value of `dValues`. Subsequent reads from it will return its default value.
   public mutating func clearDValues() {_uniqueStorage()._dValues = nil}
+
+  /// as asked for
+  public var detachedBefore: UInt64 {
+    get {_storage._detachedBefore}
+    set {_uniqueStorage()._detachedBefore = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4123,7 +4139,7 @@ nonisolated extension WireStepAt: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireBeginBackward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".BeginBackward"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{3}detached_before\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4132,6 +4148,7 @@ nonisolated extension WireBeginBackward: SwiftProtobuf.Message, SwiftProtobuf._M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.handle) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.detachedBefore) }()
       default: break
       }
     }
@@ -4141,11 +4158,15 @@ nonisolated extension WireBeginBackward: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.handle != 0 {
       try visitor.visitSingularUInt32Field(value: self.handle, fieldNumber: 1)
     }
+    if self.detachedBefore != 0 {
+      try visitor.visitSingularUInt64Field(value: self.detachedBefore, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: WireBeginBackward, rhs: WireBeginBackward) -> Bool {
     if lhs.handle != rhs.handle {return false}
+    if lhs.detachedBefore != rhs.detachedBefore {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4193,7 +4214,7 @@ nonisolated extension WireBackwardReply: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".StepBackward"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}layer\0\u{3}first_token\0\u{1}queries\0\u{1}out\0\u{3}log_sum_exp\0\u{3}d_out\0\u{3}d_log_sum_exp\0\u{1}scale\0\u{1}output\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}handle\0\u{1}layer\0\u{3}first_token\0\u{1}queries\0\u{1}out\0\u{3}log_sum_exp\0\u{3}d_out\0\u{3}d_log_sum_exp\0\u{1}scale\0\u{1}output\0\u{3}detached_before\0")
 
   fileprivate class _StorageClass {
     var _handle: UInt32 = 0
@@ -4206,6 +4227,7 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _dLogSumExp: WireTensor? = nil
     var _scale: Float? = nil
     var _output: WireOutputPlace? = nil
+    var _detachedBefore: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4226,6 +4248,7 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
       _dLogSumExp = source._dLogSumExp
       _scale = source._scale
       _output = source._output
+      _detachedBefore = source._detachedBefore
     }
   }
 
@@ -4254,6 +4277,7 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._dLogSumExp) }()
         case 9: try { try decoder.decodeSingularFloatField(value: &_storage._scale) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._output) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._detachedBefore) }()
         default: break
         }
       }
@@ -4296,6 +4320,9 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
       try { if let v = _storage._output {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      if _storage._detachedBefore != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._detachedBefore, fieldNumber: 11)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4315,6 +4342,7 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._dLogSumExp != rhs_storage._dLogSumExp {return false}
         if _storage._scale != rhs_storage._scale {return false}
         if _storage._output != rhs_storage._output {return false}
+        if _storage._detachedBefore != rhs_storage._detachedBefore {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4326,12 +4354,13 @@ nonisolated extension WireStepBackward: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GradientReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}d_queries\0\u{3}d_keys\0\u{3}d_values\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}d_queries\0\u{3}d_keys\0\u{3}d_values\0\u{3}detached_before\0")
 
   fileprivate class _StorageClass {
     var _dQueries: WireTensor? = nil
     var _dKeys: WireTensor? = nil
     var _dValues: WireTensor? = nil
+    var _detachedBefore: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4345,6 +4374,7 @@ nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._M
       _dQueries = source._dQueries
       _dKeys = source._dKeys
       _dValues = source._dValues
+      _detachedBefore = source._detachedBefore
     }
   }
 
@@ -4366,6 +4396,7 @@ nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._M
         case 1: try { try decoder.decodeSingularMessageField(value: &_storage._dQueries) }()
         case 2: try { try decoder.decodeSingularMessageField(value: &_storage._dKeys) }()
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._dValues) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._detachedBefore) }()
         default: break
         }
       }
@@ -4387,6 +4418,9 @@ nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._M
       try { if let v = _storage._dValues {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
       } }()
+      if _storage._detachedBefore != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._detachedBefore, fieldNumber: 4)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4399,6 +4433,7 @@ nonisolated extension WireGradientReply: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._dQueries != rhs_storage._dQueries {return false}
         if _storage._dKeys != rhs_storage._dKeys {return false}
         if _storage._dValues != rhs_storage._dValues {return false}
+        if _storage._detachedBefore != rhs_storage._detachedBefore {return false}
         return true
       }
       if !storagesAreEqual {return false}

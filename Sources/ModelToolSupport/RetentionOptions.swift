@@ -33,7 +33,9 @@ package struct RetentionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Layers kept whole, such as 0,1.", valueName: "layers"))
   package var exemptLayers: LayerList?
 
-  @Option(help: "Seed of policy random (default: 0).")
+  @Option(
+    help:
+      "Seed of what is drawn: the rows of policy random, and the order of a training's data (default: 0).")
   package var seed: UInt64?
 
   package init() {}

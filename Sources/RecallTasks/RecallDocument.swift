@@ -19,7 +19,7 @@ public struct RecallQuestion: Sendable, Hashable, Codable {
   public var answer: String
   /// What is looked for in what the model goes on with.
   public var expected: [String]
-  /// Most tokens that the model goes on with; never fewer than twice the answer's bytes are allowed to tasks that search.
+  /// Most tokens that the model goes on with: at least the right answer's bytes, so that every tokenizer can say it.
   public var maximumTokens: Int
   /// Ends what the model goes on with.
   public var stop: String?

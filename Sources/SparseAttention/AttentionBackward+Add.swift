@@ -25,16 +25,18 @@ extension AttentionBackward {
   /// gradients to what `gradients` describes.
   /// - Parameters:
   ///   - blocks: rows of any of the KV heads, in any element type, finite; see ``KeyValueBlock``.
-  ///   - gradients: for each block where its dk and dv accumulate (`+=`).
+  ///   - gradients: for each block where its dk and dv accumulate (`+=`); nil: they are not wanted, and their work is spared.
   ///   - pool: nil runs everything on this thread without a permit.
   public mutating func add(
-    _ blocks: [KeyValueBlock], into gradients: [KeyValueGradient], pool: WorkerPool?
+    _ blocks: [KeyValueBlock], into gradients: [KeyValueGradient?], pool: WorkerPool?
   ) {
     precondition(blocks.count == gradients.count)
     var keyRows = 0
     for (block, gradient) in zip(blocks, gradients) {
       precondition(block.heads.lowerBound >= 0 && block.heads.upperBound <= shape.kvHeads && block.rows >= 0)
-      precondition(block.heads.count < 2 || gradient.headStrideBytes >= block.rows * shape.headDim * 4)
+      if let gradient, block.heads.count > 1 {
+        precondition(gradient.headStrideBytes >= block.rows * shape.headDim * 4)
+      }
       keyRows += block.rows * block.heads.count
     }
     if keyRows == 0 || tokens == 0 { return }
@@ -115,7 +117,7 @@ private struct BackwardPass: @unchecked Sendable {
   let layout: QueryRows
   let pieces: [[BackwardPiece]]
   let blocks: [KeyValueBlock]
-  let gradients: [KeyValueGradient]
+  let gradients: [KeyValueGradient?]
   let storage: UnsafeMutablePointer<Float>
   let firstQueryPosition: Int
   let scratch: UnsafeMutablePointer<Float>
@@ -145,12 +147,14 @@ private struct BackwardPass: @unchecked Sendable {
       let head = kvHead - block.heads.lowerBound
       let elements = piece.rows.lowerBound * layout.shape.headDim
       let from = head * block.headStrideBytes + elements * block.elementType.byteCount
-      let to = head * gradient.headStrideBytes + elements * 4
+      func place(_ base: UnsafeMutableRawPointer, _ stride: Int) -> UnsafeMutablePointer<Float> {
+        (base + head * stride + elements * 4).assumingMemoryBound(to: Float.self)
+      }
       lagoon_attend_backward(
         &rows, block.keys + from, block.values + from, block.elementType.rawValue, piece.rows.count,
         block.firstPosition.map { Int64($0 + piece.rows.lowerBound) } ?? .min,
-        (gradient.dKeys + to).assumingMemoryBound(to: Float.self),
-        (gradient.dValues + to).assumingMemoryBound(to: Float.self), scratch + participant * scratchStride)
+        gradient.map { place($0.dKeys, $0.headStrideBytes) },
+        gradient.map { place($0.dValues, $0.headStrideBytes) }, scratch + participant * scratchStride)
     }
   }
 

@@ -74,7 +74,7 @@ package struct SourceFiles: Sendable, Hashable {
 
   private static func names(inFolder folder: String) throws(DataError) -> [String] {
     guard let stream = opendir(folder) else {
-      throw .system("cannot list this folder", path: folder)
+      throw .system("cannot be listed", path: folder)
     }
     defer { closedir(stream) }
     var names: [String] = []
@@ -87,7 +87,7 @@ package struct SourceFiles: Sendable, Hashable {
       }
       if name != ".", name != ".." { names.append(name) }
     }
-    guard errno == 0 else { throw .system("cannot list this folder", path: folder) }
+    guard errno == 0 else { throw .system("cannot be listed", path: folder) }
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 

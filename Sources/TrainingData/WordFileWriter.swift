@@ -2,7 +2,7 @@ import Foundation
 
 /// Writes a file of equal words, little-endian. Nothing is at `path` until ``commit()``.
 final class WordFileWriter<Word: FixedWidthInteger & UnsignedInteger & Sendable> {
-  /// Words that wait in memory.
+  /// Words that wait in memory for one write.
   private static var bufferedWords: Int { 1 << 16 }
 
   let path: String
@@ -25,13 +25,13 @@ final class WordFileWriter<Word: FixedWidthInteger & UnsignedInteger & Sendable>
     if !isCommitted { unlink(temporary) }
   }
 
-  func append(_ words: some Sequence<Word>) throws(DataError) {
-    for word in words {
-      checksum.add(UInt64(word))
-      buffer.append(word.littleEndian)
-      count += 1
-      if buffer.count == Self.bufferedWords { try flush() }
-    }
+  func append(_ words: some Collection<Word>) throws(DataError) {
+    var sum = checksum
+    for word in words { sum.add(UInt64(word)) }
+    checksum = sum
+    buffer += words.lazy.map(\.littleEndian)
+    count += words.count
+    if buffer.count >= Self.bufferedWords { try flush() }
   }
 
   /// A place to go back to.

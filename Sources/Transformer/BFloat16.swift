@@ -1,3 +1,5 @@
+import Kernels
+
 /// Rounding of f32 to bf16, to nearest and ties to even.
 package enum BFloat16 {
   /// The bf16 bits of `value`; NaN stays NaN.
@@ -12,15 +14,24 @@ package enum BFloat16 {
   @inline(__always)
   package static func round(_ value: Float) -> Float { Float(bitPattern: UInt32(bits(value)) << 16) }
 
+  /// Rounds each value; `output` may be the memory of `values`.
   package static func round(
     _ values: UnsafeBufferPointer<Float>, into output: UnsafeMutableBufferPointer<Float>
   ) {
-    for index in values.indices { output[index] = round(values[index]) }
+    precondition(output.count >= values.count)
+    Team.split(values.count) {
+      lagoon_round_bf16(values.part($0).baseAddress, output.part($0).baseAddress, $0.count)
+    }
   }
 
   package static func convert(
     _ values: UnsafeBufferPointer<Float>, into output: UnsafeMutableBufferPointer<UInt16>
   ) {
-    for index in values.indices { output[index] = bits(values[index]) }
+    precondition(output.count >= values.count)
+    Team.split(values.count) {
+      lagoon_convert(
+        values.part($0).baseAddress, UInt8(LAGOON_F32),
+        UnsafeMutableBufferPointer(rebasing: output[$0]).baseAddress, UInt8(LAGOON_BF16), $0.count)
+    }
   }
 }

@@ -53,11 +53,9 @@ struct CausalGradientRows {
       for member in 0..<heads.group {
         let index = row * heads.group + member
         let from = heads.element(token, head, member)
-        var sum = 0.0
-        for channel in 0..<heads.headDim {
-          sum += Double(gradients[index * heads.padded + channel]) * Double(out[from + channel])
-        }
-        memory[delta(head) + first + index] = Float(sum)
+        memory[delta(head) + first + index] = lagoon_dot(
+          gradients.part(index * heads.padded..<index * heads.padded + heads.headDim).baseAddress,
+          out.part(from..<from + heads.headDim).baseAddress, heads.headDim)
         memory[self.logSumExp(head) + first + index] =
           logSumExp[token * heads.queryHeads + head * heads.group + member]
       }
@@ -105,12 +103,14 @@ struct CausalGradientRows {
       for member in 0..<heads.group {
         let to = heads.element(token, head, member)
         let row = (token * heads.group + member) * heads.padded
-        for channel in 0..<heads.headDim { output[to + channel] = 0 }
-        for slice in 0..<seen {
-          let start = dQueries(head, slice: slice) + row
-          for channel in 0..<heads.headDim { output[to + channel] += memory[start + channel] }
+        let sum = output.part(to..<to + heads.headDim)
+        let first = dQueries(head, slice: 0) + row
+        lagoon_scale(part(memory, first, sum.count).baseAddress, heads.scale, sum.baseAddress, sum.count)
+        for slice in 1..<max(1, seen) {
+          let more = part(memory, dQueries(head, slice: slice) + row, sum.count)
+          lagoon_scale(more.baseAddress, heads.scale, more.baseAddress, sum.count)
+          lagoon_add(sum.baseAddress, more.baseAddress, sum.baseAddress, sum.count)
         }
-        for channel in 0..<heads.headDim { output[to + channel] *= heads.scale }
       }
     }
   }

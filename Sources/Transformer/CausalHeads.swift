@@ -90,7 +90,7 @@ struct CausalHeads {
       for member in 0..<group {
         let to = (row * group + member) * padded
         copy(rows, at: element(token, head, member), to: packed, at: to, times: factor)
-        for channel in headDim..<padded { packed[to + channel] = 0 }
+        if padded > headDim { packed.part(to + headDim..<to + padded).update(repeating: 0) }
       }
     }
   }
@@ -100,16 +100,15 @@ struct CausalHeads {
     (token * queryHeads + head * group + member) * headDim
   }
 
-  @inline(__always)
+  /// One row's channels, rounded, times `factor`.
   private func copy(
     _ from: UnsafeBufferPointer<Float>, at start: Int, to: UnsafeMutableBufferPointer<Float>, at target: Int,
     times factor: Float
   ) {
-    if rounds {
-      for channel in 0..<headDim { to[target + channel] = BFloat16.round(from[start + channel]) * factor }
-    } else {
-      for channel in 0..<headDim { to[target + channel] = from[start + channel] * factor }
-    }
+    let source = from.part(start..<start + headDim).baseAddress
+    let copy = to.part(target..<target + headDim).baseAddress
+    if rounds { lagoon_round_bf16(source, copy, headDim) }
+    lagoon_scale(rounds ? UnsafePointer(copy) : source, factor, copy, headDim)
   }
 
   // MARK: Forward
@@ -159,7 +158,9 @@ struct CausalHeads {
         let index = row * group + member
         let to = element(token, head, member)
         let total = sum[index]
-        for channel in 0..<headDim { out[to + channel] = weighted[index * padded + channel] / total }
+        lagoon_scale(
+          weighted.part(index * padded..<index * padded + headDim).baseAddress, 1 / total,
+          out.part(to..<to + headDim).baseAddress, headDim)
         logSumExp[token * queryHeads + head * group + member] = maximum[index] + log(total)
       }
     }

@@ -155,14 +155,12 @@ extension DecoderModel {
     let up = scratch.up.writable(scratch.up.count)
     try layer.gate.forward(UnsafeBufferPointer(normed), rows: rows, into: gate)
     try layer.up.forward(UnsafeBufferPointer(normed), rows: rows, into: up)
-    SwiGLU.forward(gate: gate, up: UnsafeBufferPointer(up))
+    SwiGLU.forward(gate: UnsafeBufferPointer(gate), up: UnsafeBufferPointer(up), into: gate)
     try layer.down.forward(UnsafeBufferPointer(gate), rows: rows, into: normed)
   }
 
   private func add(_ branch: borrowing FloatBuffer, to hidden: borrowing FloatBuffer) {
-    let from = branch.readable(hidden.count)
-    let to = hidden.writable(hidden.count)
-    for index in to.indices { to[index] += from[index] }
+    hidden.writable(hidden.count).setToSum(hidden.readable(hidden.count), branch.readable(hidden.count))
   }
 
   /// Final norm and head of `[rows, hiddenSize]`.

@@ -1,3 +1,4 @@
+import Kernels
 import Safetensors
 
 /// The embedding matrix, `[vocabulary, width]`: rows are read from the mapped checkpoint, converted as they are used.
@@ -46,7 +47,8 @@ struct TrainableEmbedding {
     }
     let rows = weights.readable(matrix.range)
     for (row, token) in tokens.enumerated() {
-      for column in 0..<width { output[row * width + column] = rows[Int(token) * width + column] }
+      let from = rows.rows(Int(token)..<Int(token) + 1, of: width)
+      _ = output.rows(row..<row + 1, of: width).update(fromContentsOf: from)
     }
   }
 
@@ -59,7 +61,8 @@ struct TrainableEmbedding {
     precondition(dOutput.count == tokens.count * width)
     let rows = gradients.writable(matrix.range)
     for (row, token) in tokens.enumerated() {
-      for column in 0..<width { rows[Int(token) * width + column] += dOutput[row * width + column] }
+      let to = rows.rows(Int(token)..<Int(token) + 1, of: width).baseAddress
+      lagoon_add(to, dOutput.rows(row..<row + 1, of: width).baseAddress, to, width)
     }
   }
 }

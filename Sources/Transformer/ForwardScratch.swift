@@ -1,5 +1,6 @@
 /// Activations of a batch of tokens, reused from layer to layer.
 struct ForwardScratch: ~Copyable {
+  let rows: Int
   /// `[rows, hiddenSize]`: a normalised input, then the output of a branch.
   let normed: FloatBuffer
   /// `[rows, queryHeads, headDim]`.
@@ -14,6 +15,7 @@ struct ForwardScratch: ~Copyable {
   let up: FloatBuffer
 
   init(_ configuration: ModelConfiguration, rows: Int) {
+    self.rows = rows
     let queryWidth = rows * configuration.queryHeads * configuration.headDim
     let keyWidth = rows * configuration.kvHeads * configuration.headDim
     normed = FloatBuffer(count: rows * configuration.hiddenSize)

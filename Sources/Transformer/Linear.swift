@@ -12,7 +12,19 @@ package final class Linear {
   private let bias: [Float]?
   /// Distinct layouts in use; nearly always one. Empty until the first product.
   private var packed: [PackedMatrix] = []
-  private var plans: [Int: (matmul: Matmul, weights: PackedMatrix)] = [:]
+  private var plans: [PlanKey: Plan] = [:]
+
+  private struct PlanKey: Hashable {
+    let rows: Int
+    let adds: Bool
+    /// Compiled for one thread, to run beside others.
+    let isAlone: Bool
+  }
+
+  private struct Plan {
+    let matmul: Matmul
+    let weights: PackedMatrix
+  }
 
   /// Heights of the tiles, largest first. The largest decides the layout of the weights.
   private static let tiles = [192, 48, 12, 4]
@@ -34,47 +46,72 @@ package final class Linear {
   ///
   /// - Parameters:
   ///   - input: `[rows, inputs]`, row-major.
-  ///   - output: `[rows, outputs]`, row-major, overwritten; not the memory of `input`.
+  ///   - output: `[rows, outputs]`, row-major; not the memory of `input`.
+  ///   - adds: whether `output` is added to; otherwise it is overwritten.
   package func forward(
-    _ input: UnsafeBufferPointer<Float>, rows: Int, into output: UnsafeMutableBufferPointer<Float>
+    _ input: UnsafeBufferPointer<Float>, rows: Int, into output: UnsafeMutableBufferPointer<Float>,
+    adds: Bool = false
   ) throws(ModelError) {
     precondition(input.count == rows * inputs && output.count == rows * outputs)
+    let parts = Self.parts(rows)
+    // Many tiles: each thread multiplies its own. Few: all threads multiply one.
+    let isAlone = Team.size > 1 && rows / Self.tiles[0] >= 2 * Team.size
+    for part in parts { try prepare(PlanKey(rows: part.tile, adds: adds, isAlone: isAlone)) }
+    try backend.withFactors(input) { (factors) throws(ModelError) in
+      func multiply(_ part: Part, _ seat: Int) throws(ModelError) {
+        guard let plan = plans[PlanKey(rows: part.tile, adds: adds, isAlone: isAlone)] else { return }
+        try self.multiply(
+          factors + part.rows.lowerBound * inputs * backend.factorType.byteCount, part, plan, seat,
+          into: output.rows(part.rows, of: outputs), adds: adds)
+      }
+      if isAlone {
+        try Team.attempt(parts.count) { (item, participant) throws(ModelError) in
+          try multiply(parts[item], participant)
+        }
+      } else {
+        for part in parts { try multiply(part, 0) }
+      }
+    }
+    bias?.withUnsafeBufferPointer { output.addToRows($0) }
+  }
+
+  /// Rows that are multiplied together, and the height of the tile that does it: as many, or more where the last is padded.
+  private struct Part {
+    let rows: Range<Int>
+    let tile: Int
+  }
+
+  private static func parts(_ rows: Int) -> [Part] {
+    var parts: [Part] = []
     var row = 0
     while row < rows {
-      let left = rows - row
-      let tile = Self.tiles.first { $0 <= left } ?? Self.tiles[Self.tiles.count - 1]
-      let count = min(tile, left)
-      let from = UnsafeBufferPointer(rebasing: input[row * inputs..<(row + count) * inputs])
-      let to = UnsafeMutableBufferPointer(rebasing: output[row * outputs..<(row + count) * outputs])
-      if count == tile {
-        try multiply(from, rows: tile, into: to)
-      } else {
-        try multiplyPadded(from, rows: tile, into: to)
-      }
-      addBias(to)
-      row += count
+      let tile = tiles.first { $0 <= rows - row } ?? tiles[tiles.count - 1]
+      parts.append(Part(rows: row..<min(row + tile, rows), tile: tile))
+      row += tile
     }
+    return parts
   }
 
-  /// One whole tile.
+  /// One tile. Where it has more rows than there are, the rest are zero and their products dropped.
   private func multiply(
-    _ input: UnsafeBufferPointer<Float>, rows: Int, into output: UnsafeMutableBufferPointer<Float>
+    _ factors: UnsafeRawPointer, _ part: Part, _ plan: Plan, _ seat: Int,
+    into output: UnsafeMutableBufferPointer<Float>, adds: Bool
   ) throws(ModelError) {
     guard let target = output.baseAddress else { return }
-    let (matmul, weights) = try plan(rows)
-    try backend.withFactors(input) { (factors) throws(ModelError) in
-      try matmul.execute(factors, weights, into: target)
+    if part.rows.count == part.tile {
+      return try plan.matmul.execute(factors, plan.weights, into: target, seat: seat)
     }
-  }
-
-  /// Fewer rows than the tile has: the rest are zero and their products dropped.
-  private func multiplyPadded(
-    _ input: UnsafeBufferPointer<Float>, rows: Int, into output: UnsafeMutableBufferPointer<Float>
-  ) throws(ModelError) {
-    let padded = FloatBuffer(count: rows * inputs)
-    let product = FloatBuffer(count: rows * outputs)
-    _ = padded.writable(input.count).update(from: input)
-    try multiply(padded.readable(padded.count), rows: rows, into: product.writable(product.count))
+    let padded = FloatBuffer(count: part.tile * inputs)
+    let product = FloatBuffer(count: part.tile * outputs)
+    let results = product.writable(product.count)
+    guard let rows = padded.writable(padded.count).baseAddress, let first = results.baseAddress else {
+      return
+    }
+    // As many bytes as the part has, in memory for at least as many elements of four bytes.
+    UnsafeMutableRawPointer(rows).copyMemory(
+      from: factors, byteCount: part.rows.count * inputs * backend.factorType.byteCount)
+    if adds { _ = results.update(fromContentsOf: output) }
+    try plan.matmul.execute(UnsafeRawPointer(rows), plan.weights, into: first, seat: seat)
     _ = output.update(from: product.readable(output.count))
   }
 
@@ -85,37 +122,31 @@ package final class Linear {
     for other in packed.dropFirst() { try other.fill(from: first) }
   }
 
-  private func addBias(_ rows: UnsafeMutableBufferPointer<Float>) {
-    guard let bias else { return }
-    for start in stride(from: 0, to: rows.count, by: outputs) {
-      for column in 0..<outputs { rows[start + column] += bias[column] }
-    }
+  /// The matmul for a height, on the weights as they lie packed; packed again only when oneDNN has no kernel for the rows in
+  /// that layout.
+  private func prepare(_ key: PlanKey) throws(ModelError) {
+    if let plan = plans[key] { return try plan.matmul.reserve(seats: key.isAlone ? Team.size : 1) }
+    let plan = key.isAlone ? try Team.alone { () throws(ModelError) in try compile(key) } : try compile(key)
+    try plan.matmul.reserve(seats: key.isAlone ? Team.size : 1)
+    plans[key] = plan
   }
 
-  /// The matmul for this row count, on the weights as they lie packed; packed again only when oneDNN has no kernel for the
-  /// rows in that layout.
-  private func plan(_ rows: Int) throws(ModelError) -> (matmul: Matmul, weights: PackedMatrix) {
-    if let plan = plans[rows] { return plan }
+  private func compile(_ key: PlanKey) throws(ModelError) -> Plan {
     let first = try firstPacking()
-    var plan: (matmul: Matmul, weights: PackedMatrix)
     if let fixed = try Matmul(
-      backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType, weights: first.layout),
-      !fixed.isReference
+      backend.oneDNN, rows: key.rows, inputs: inputs, outputs: outputs, backend.factorType,
+      weights: first.layout, accumulates: key.adds), !fixed.isReference
     {
-      plan = (fixed, first)
-    } else {
-      let free = try compile(rows, .any(inputs, outputs, backend.factorType))
-      if let shared = packed.first(where: { $0.layout == free.weightsLayout }) {
-        plan = (free, shared)
-      } else {
-        let another = try PackedMatrix(backend.oneDNN, free.weightsLayout)
-        try another.fill(from: first)
-        plan = (free, another)
-        packed.append(another)
-      }
+      return Plan(matmul: fixed, weights: first)
     }
-    plans[rows] = plan
-    return plan
+    let free = try compile(key.rows, .any(inputs, outputs, backend.factorType), adds: key.adds)
+    if let shared = packed.first(where: { $0.layout == free.weightsLayout }) {
+      return Plan(matmul: free, weights: shared)
+    }
+    let another = try PackedMatrix(backend.oneDNN, free.weightsLayout)
+    try another.fill(from: first)
+    packed.append(another)
+    return Plan(matmul: free, weights: another)
   }
 
   /// The weights in the layout that oneDNN prefers for the largest tile.
@@ -134,10 +165,13 @@ package final class Linear {
       ? 0 : inputs * outputs * backend.factorType.byteCount
   }
 
-  private func compile(_ rows: Int, _ weights: MatrixLayout) throws(ModelError) -> Matmul {
+  private func compile(
+    _ rows: Int, _ weights: MatrixLayout, adds: Bool = false
+  ) throws(ModelError) -> Matmul {
     guard
       let matmul = try Matmul(
-        backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType, weights: weights)
+        backend.oneDNN, rows: rows, inputs: inputs, outputs: outputs, backend.factorType, weights: weights,
+        accumulates: adds)
     else {
       throw ModelError(.backend, "oneDNN has no matmul of [\(rows), \(inputs)] by [\(inputs), \(outputs)]")
     }

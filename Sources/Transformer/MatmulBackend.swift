@@ -1,3 +1,5 @@
+import Kernels
+
 /// The arithmetic of the matmuls. Everything between them is f32.
 public enum Compute: String, Sendable, CaseIterable {
   case float32 = "f32"
@@ -15,7 +17,7 @@ package final class MatmulBackend {
   let summary: String
   private var converted = FloatBuffer(count: 0)
   private var convertedSecond = FloatBuffer(count: 0)
-  private var products = FloatBuffer(count: 0)
+  private var partialSums = FloatBuffer(count: 0)
 
   package init(_ compute: Compute) throws(ModelError) {
     let oneDNN = try OneDNN()
@@ -66,12 +68,38 @@ package final class MatmulBackend {
     }
   }
 
-  /// Calls `body` with memory for a product of `count` elements, overwritten by the next call.
-  func withProduct(
-    count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws(ModelError) -> Void
-  ) throws(ModelError) {
-    if products.count < count { products = FloatBuffer(count: count) }
-    try body(products.writable(count))
+  /// Memory for this many f32 elements, whatever they are, until the next call.
+  func scratch(_ count: Int) -> UnsafeMutableBufferPointer<Float> {
+    if partialSums.count < count { partialSums = FloatBuffer(count: count) }
+    return partialSums.writable(count)
+  }
+
+  /// Copies rows as the matmuls take them, with gaps between. Uses no memory of the backend's: threads may call it at a time.
+  ///
+  /// - Parameters:
+  ///   - rows: `[rows, width]`.
+  ///   - apart: elements from row to row of the copy, at least `width`.
+  ///   - target: f32 elements for as many rows, whatever the matmuls take.
+  /// - Returns: the address of `target`.
+  func copyFactors(
+    _ rows: UnsafeBufferPointer<Float>, of width: Int, rowsApart apart: Int,
+    into target: UnsafeMutableBufferPointer<Float>
+  ) -> UnsafeRawPointer? {
+    precondition(target.count >= rows.count / width * apart)
+    guard let base = target.baseAddress else { return nil }
+    for row in 0..<rows.count / width {
+      let from = rows.rows(row..<row + 1, of: width)
+      if factorType == .bfloat16 {
+        // In bounds: a row of the copy takes half of what it has in f32.
+        let to = UnsafeMutableRawPointer(base) + row * apart * factorType.byteCount
+        lagoon_convert(from.baseAddress, UInt8(LAGOON_F32), to, UInt8(LAGOON_BF16), width)
+      } else if compute == .bfloat16 {
+        lagoon_round_bf16(from.baseAddress, base + row * apart, width)
+      } else {
+        _ = target.part(row * apart..<row * apart + width).update(fromContentsOf: from)
+      }
+    }
+    return UnsafeRawPointer(base)
   }
 
   /// Rounds to bf16, in the type that the matmuls take.

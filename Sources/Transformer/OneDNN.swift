@@ -53,12 +53,14 @@ struct MatrixLayout: Equatable {
   fileprivate var descriptor: dnnl_memory_desc_t
 
   /// Row-major, or column-major as the transpose of a row-major matrix.
+  ///
+  /// - Parameter apart: elements from row to row, or from column to column; nil for no more than there are.
   static func strided(
-    _ rows: Int, _ columns: Int, _ type: FactorType, transposed: Bool = false
+    _ rows: Int, _ columns: Int, _ type: FactorType, transposed: Bool = false, apart: Int? = nil
   ) throws(ModelError) -> MatrixLayout {
     var layout = MatrixLayout(descriptor: dnnl_memory_desc_t())
     let dimensions = [Int64(rows), Int64(columns)]
-    let strides = transposed ? [1, Int64(rows)] : [Int64(columns), 1]
+    let strides = transposed ? [1, Int64(apart ?? rows)] : [Int64(apart ?? columns), 1]
     try check(
       dnnl_memory_desc_init_by_strides(&layout.descriptor, 2, dimensions, type.code, strides),
       "dnnl_memory_desc_init_by_strides")
@@ -188,11 +190,14 @@ private struct MatmulAttributes: ~Copyable {
     var handle: dnnl_primitive_attr_t?
     try check(dnnl_primitive_attr_create(&handle), "dnnl_primitive_attr_create")
     guard let handle else { throw ModelError(.backend, "oneDNN: no attributes") }
-    let status = dnnl_primitive_attr_set_post_ops(handle, operations)
+    var status = dnnl_primitive_attr_set_post_ops(handle, operations)
+    if status == dnnl_success {
+      // Several threads may run one matmul: each brings its own memory to work in.
+      status = dnnl_primitive_attr_set_scratchpad_mode(handle, dnnl_scratchpad_mode_user)
+    }
     guard status == dnnl_success else {
       dnnl_primitive_attr_destroy(handle)
-      throw ModelError(
-        .backend, "oneDNN: dnnl_primitive_attr_set_post_ops failed with status \(status.rawValue)")
+      throw ModelError(.backend, "oneDNN: matmul attributes failed with status \(status.rawValue)")
     }
     self.handle = handle
   }
@@ -208,9 +213,9 @@ final class Matmul {
   let weightsLayout: MatrixLayout
   private let oneDNN: OneDNN
   private let primitive: dnnl_primitive_t
-  private let source: MatrixMemory
-  private let weights: MatrixMemory
-  private let destination: MatrixMemory
+  private let layouts: Seat.Layouts
+  /// What a call runs on; calls at the same time take different ones.
+  private var seats: [Seat]
 
   /// Whether oneDNN fell back to its plain reference loops, which are orders of magnitude slower.
   var isReference: Bool { implementation.hasPrefix("ref") }
@@ -218,13 +223,15 @@ final class Matmul {
   /// - Parameters:
   ///   - weights: the layout to use, or `any` for oneDNN's choice.
   ///   - transposedSource: whether the first factor lies as `[inputs, rows]`.
+  ///   - sourceApart: elements from one to the next of what the first factor lies in, rows or columns; nil for no gaps.
   ///   - accumulates: whether the product is added to what the output holds.
   /// - Returns: nil when this CPU has no such matmul.
   init?(
     _ oneDNN: OneDNN, rows: Int, inputs: Int, outputs: Int, _ type: FactorType, weights: MatrixLayout,
-    transposedSource: Bool = false, accumulates: Bool = false
+    transposedSource: Bool = false, sourceApart: Int? = nil, accumulates: Bool = false
   ) throws(ModelError) {
-    let sourceLayout = try MatrixLayout.strided(rows, inputs, type, transposed: transposedSource)
+    let sourceLayout = try MatrixLayout.strided(
+      rows, inputs, type, transposed: transposedSource, apart: sourceApart)
     let destinationLayout = try MatrixLayout.strided(rows, outputs, .float32)
     var from = sourceLayout.descriptor
     var by = weights.descriptor
@@ -245,23 +252,29 @@ final class Matmul {
     var name: UnsafePointer<CChar>?
     try check(
       dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &name), "dnnl_primitive_desc_query")
-    let weightsLayout = MatrixLayout(descriptor: chosen.pointee)
-    let source = try MatrixMemory(oneDNN, sourceLayout, owning: false)
-    let plainWeights = try MatrixMemory(oneDNN, weightsLayout, owning: false)
-    let destination = try MatrixMemory(oneDNN, destinationLayout, owning: false)
+    let layouts = Seat.Layouts(
+      source: sourceLayout, weights: MatrixLayout(descriptor: chosen.pointee), destination: destinationLayout,
+      scratchpad: dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0).map {
+        MatrixLayout(descriptor: $0.pointee)
+      })
+    let seat = try Seat(oneDNN, layouts)
     var primitive: dnnl_primitive_t?
     try check(dnnl_primitive_create(&primitive, descriptor), "dnnl_primitive_create")
     guard let primitive else { throw ModelError(.backend, "oneDNN: no matmul") }
     self.oneDNN = oneDNN
     self.primitive = primitive
-    self.weightsLayout = weightsLayout
+    weightsLayout = layouts.weights
     implementation = name.map { String(cString: $0) } ?? "unknown"
-    self.source = source
-    self.weights = plainWeights
-    self.destination = destination
+    self.layouts = layouts
+    seats = [seat]
   }
 
   deinit { dnnl_primitive_destroy(primitive) }
+
+  /// Makes room for calls at the same time.
+  func reserve(seats count: Int) throws(ModelError) {
+    while seats.count < count { seats.append(try Seat(oneDNN, layouts)) }
+  }
 
   /// Multiplies.
   ///
@@ -269,32 +282,62 @@ final class Matmul {
   ///   - input: `[rows, inputs]` in the matmul's element type, row-major.
   ///   - weights: in `weightsLayout`.
   ///   - output: `[rows, outputs]`, row-major, overwritten or added to.
+  ///   - seat: reserved; no other call's at the time.
   func execute(
-    _ input: UnsafeRawPointer, _ weights: PackedMatrix, into output: UnsafeMutablePointer<Float>
+    _ input: UnsafeRawPointer, _ weights: PackedMatrix, into output: UnsafeMutablePointer<Float>,
+    seat: Int = 0
   ) throws(ModelError) {
     precondition(weights.layout == weightsLayout, "weights packed for another matmul")
-    try execute(input, weights.handle, into: output)
+    try execute(input, weights.handle, into: output, seats[seat])
   }
 
   /// ``execute(_:_:into:)`` with weights at an address, where they lie in `weightsLayout`.
   func execute(
-    _ input: UnsafeRawPointer, weightsAt address: UnsafeRawPointer, into output: UnsafeMutablePointer<Float>
+    _ input: UnsafeRawPointer, weightsAt address: UnsafeRawPointer, into output: UnsafeMutablePointer<Float>,
+    seat: Int = 0
   ) throws(ModelError) {
-    try weights.borrow(address)
-    try execute(input, weights.handle, into: output)
+    let seat = seats[seat]
+    try seat.weights.borrow(address)
+    try execute(input, seat.weights.handle, into: output, seat)
   }
 
   private func execute(
-    _ input: UnsafeRawPointer, _ weights: dnnl_memory_t, into output: UnsafeMutablePointer<Float>
+    _ input: UnsafeRawPointer, _ weights: dnnl_memory_t, into output: UnsafeMutablePointer<Float>,
+    _ seat: Seat
   ) throws(ModelError) {
-    try source.borrow(input)
-    try destination.borrow(UnsafeRawPointer(output))
+    try seat.source.borrow(input)
+    try seat.destination.borrow(UnsafeRawPointer(output))
     try oneDNN.run(
       primitive,
       [
-        dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: source.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_SRC, memory: seat.source.handle),
         dnnl_exec_arg_t(arg: DNNL_ARG_WEIGHTS, memory: weights),
-        dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: destination.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_DST, memory: seat.destination.handle),
+        dnnl_exec_arg_t(arg: DNNL_ARG_SCRATCHPAD, memory: seat.scratchpad.handle),
       ])
+  }
+}
+
+/// The memory objects of one call at a time of a matmul.
+private final class Seat {
+  struct Layouts {
+    let source: MatrixLayout
+    let weights: MatrixLayout
+    let destination: MatrixLayout
+    /// Of the memory that the matmul works in; nil for none.
+    let scratchpad: MatrixLayout?
+  }
+
+  let source: MatrixMemory
+  let weights: MatrixMemory
+  let destination: MatrixMemory
+  let scratchpad: MatrixMemory
+
+  init(_ oneDNN: OneDNN, _ layouts: Layouts) throws(ModelError) {
+    source = try MatrixMemory(oneDNN, layouts.source, owning: false)
+    weights = try MatrixMemory(oneDNN, layouts.weights, owning: false)
+    destination = try MatrixMemory(oneDNN, layouts.destination, owning: false)
+    scratchpad = try MatrixMemory(
+      oneDNN, layouts.scratchpad ?? MatrixLayout(descriptor: dnnl_memory_desc_t()), owning: true)
   }
 }

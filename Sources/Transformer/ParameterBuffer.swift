@@ -66,18 +66,20 @@ public final class ParameterBuffer {
   }
 
   public func setToZero() {
-    elements.writable(layout.count).update(repeating: 0)
+    elements.writable(layout.count).setToZero()
   }
 
   /// The Euclidean norm of all elements, in f64, in an order of additions that is always the same.
   public func norm() -> Double {
     let all = elements.readable(layout.count)
-    var sum = 0.0
-    for start in stride(from: 0, to: all.count, by: Self.normBlock) {
-      let block = UnsafeBufferPointer(rebasing: all[start..<min(start + Self.normBlock, all.count)])
-      sum += lagoon_square_sum(block.baseAddress, block.count)
+    var sums = [Double](repeating: 0, count: (all.count + Self.normBlock - 1) / Self.normBlock)
+    sums.withUnsafeMutableBufferPointer { sums in
+      Team.run(sums.count) { item, _ in
+        let block = all.part(item * Self.normBlock..<min((item + 1) * Self.normBlock, all.count))
+        sums[item] = lagoon_square_sum(block.baseAddress, block.count)
+      }
     }
-    return sum.squareRoot()
+    return sums.reduce(0, +).squareRoot()
   }
 
   /// Elements whose squares are summed before they are added to the others'.

@@ -1,3 +1,5 @@
+import Kernels
+
 /// Root-mean-square normalisation in f32: `y = x / √(mean(x²) + ε) · weight`, row by row.
 package struct RMSNorm {
   package let weight: [Float]
@@ -17,13 +19,10 @@ package struct RMSNorm {
     let width = weight.count
     precondition(input.count == rows * width && output.count == rows * width)
     weight.withUnsafeBufferPointer { weight in
-      for row in 0..<rows {
-        let base = row * width
-        let scale =
-          1 / (sumOfProducts(input, input, from: base, count: width) / Float(width) + epsilon).squareRoot()
-        for column in 0..<width {
-          output[base + column] = input[base + column] * scale * weight[column]
-        }
+      Team.split(rows: rows, of: width) {
+        lagoon_rms_norm(
+          input.rows($0, of: width).baseAddress, weight.baseAddress, epsilon, $0.count, width,
+          output.rows($0, of: width).baseAddress)
       }
     }
   }
@@ -43,50 +42,26 @@ package struct RMSNorm {
     let width = weight.count
     precondition(input.count == rows * width && dOutput.count == rows * width && dInput.count == rows * width)
     precondition(dWeight.count == width)
-    var weightSums = [Double](repeating: 0, count: width)
-    var weighted = [Float](repeating: 0, count: width)
-    weight.withUnsafeBufferPointer { weight in
-      weighted.withUnsafeMutableBufferPointer { weighted in
-        weightSums.withUnsafeMutableBufferPointer { weightSums in
-          for row in 0..<rows {
-            let base = row * width
-            let squares = sumOfProducts(input, input, from: base, count: width)
-            let scale = 1 / (squares / Float(width) + epsilon).squareRoot()
-            for column in 0..<width {
-              weighted[column] = dOutput[base + column] * weight[column]
-              weightSums[column] += Double(dOutput[base + column] * input[base + column] * scale)
-            }
-            let inner = sumOfProducts(
-              UnsafeBufferPointer(weighted), UnsafeBufferPointer(rebasing: input[base..<base + width]),
-              from: 0,
-              count: width)
-            let pull = scale * scale * scale * (inner / Float(width))
-            for column in 0..<width {
-              dInput[base + column] += scale * weighted[column] - pull * input[base + column]
-            }
-          }
+    // Blocks by the shape alone, their sums added in order: the same bits with any number of threads.
+    let block = max(256, (rows + 63) / 64)
+    let blocks = (rows + block - 1) / block
+    var sums = [Double](repeating: 0, count: blocks * width)
+    sums.withUnsafeMutableBufferPointer { sums in
+      weight.withUnsafeBufferPointer { weight in
+        Team.run(blocks) { item, _ in
+          let part = item * block..<min((item + 1) * block, rows)
+          lagoon_rms_norm_backward(
+            input.rows(part, of: width).baseAddress, weight.baseAddress,
+            dOutput.rows(part, of: width).baseAddress,
+            epsilon, part.count, width, dInput.rows(part, of: width).baseAddress,
+            UnsafeMutableBufferPointer(rebasing: sums[(item * width)...]).baseAddress)
         }
       }
     }
-    for column in 0..<width { dWeight[column] += Float(weightSums[column]) }
-  }
-
-  /// Eight running sums, so that the order of additions is the same whatever the compiler makes of the loop.
-  private func sumOfProducts(
-    _ left: UnsafeBufferPointer<Float>, _ right: UnsafeBufferPointer<Float>, from start: Int, count: Int
-  ) -> Float {
-    var lanes = SIMD8<Float>.zero
-    let whole = count / 8 * 8
-    for column in stride(from: 0, to: whole, by: 8) {
-      // In bounds: column + 8 ≤ count, and both of the caller's buffers hold count elements from `start`.
-      let first = UnsafeRawPointer(left.baseAddress! + start + column).loadUnaligned(as: SIMD8<Float>.self)
-      let second = UnsafeRawPointer(right.baseAddress! + start + column).loadUnaligned(as: SIMD8<Float>.self)
-      lanes += first * second
+    for column in 0..<width {
+      var sum = 0.0
+      for item in 0..<blocks { sum += sums[item * width + column] }
+      dWeight[column] += Float(sum)
     }
-    var sum = lanes.sum()
-    for column in whole..<count {
-      sum += left[start + column] * right[start + column]
-    }
-    return sum
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 
 /// Rotary position embedding in the convention of Hugging Face: channel `i` turns with channel `i + headDim/2`.
 ///
@@ -18,7 +19,7 @@ package struct RotaryEmbedding {
   }
 
   /// Cosines and sines of a run of positions, `[positions, headDim / 2]` each, f32.
-  package struct Table {
+  package struct Table: Sendable {
     var cosines: [Float] = []
     var sines: [Float] = []
     var rows = 0
@@ -56,23 +57,17 @@ package struct RotaryEmbedding {
   }
 
   /// - Parameter sign: of the sines, 1 or -1; multiplying by it is exact.
-  @inline(__always)
   private func turn(_ rows: UnsafeMutableBufferPointer<Float>, heads: Int, table: Table, sign: Float) {
-    let half = headDim / 2
-    precondition(rows.count == table.rows * heads * headDim)
+    let (pairs, width) = (headDim / 2, heads * headDim)
+    precondition(rows.count == table.rows * width)
     table.cosines.withUnsafeBufferPointer { cosines in
       table.sines.withUnsafeBufferPointer { sines in
-        for row in 0..<table.rows {
-          for head in 0..<heads {
-            let base = (row * heads + head) * headDim
-            for pair in 0..<half {
-              let cosine = cosines[row * half + pair]
-              let sine = sign * sines[row * half + pair]
-              let first = rows[base + pair]
-              let second = rows[base + pair + half]
-              rows[base + pair] = first * cosine - second * sine
-              rows[base + pair + half] = second * cosine + first * sine
-            }
+        Team.split(rows: table.rows, of: width) {
+          for row in $0 {
+            let own = row..<row + 1
+            lagoon_rotate(
+              rows.rows(own, of: width).baseAddress, heads, pairs, cosines.rows(own, of: pairs).baseAddress,
+              sines.rows(own, of: pairs).baseAddress, sign)
           }
         }
       }

@@ -1,34 +1,39 @@
-import Foundation
+import Kernels
 
 /// The gated activation of the MLP: `gate · σ(gate) · up`, element by element.
 package enum SwiGLU {
   /// - Parameters:
-  ///   - gate: any shape; overwritten with the result.
+  ///   - gate: any shape.
   ///   - up: like `gate`.
-  package static func forward(gate: UnsafeMutableBufferPointer<Float>, up: UnsafeBufferPointer<Float>) {
-    precondition(gate.count == up.count)
-    for index in gate.indices {
-      let value = gate[index]
-      gate[index] = value / (1 + exp(-value)) * up[index]
+  ///   - output: like `gate`, overwritten; may be its memory.
+  package static func forward(
+    gate: UnsafeBufferPointer<Float>, up: UnsafeBufferPointer<Float>,
+    into output: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(gate.count == up.count && output.count == gate.count)
+    Team.split(gate.count) {
+      lagoon_swiglu(
+        gate.part($0).baseAddress, up.part($0).baseAddress, output.part($0).baseAddress, $0.count)
     }
   }
 
-  /// With `σ = 1 / (1 + exp(-gate))`: `dGate += dOutput · up · σ · (1 + gate · (1 − σ))` and `dUp += dOutput · gate · σ`.
+  /// With `σ = 1 / (1 + exp(-gate))`: `dGate = dOutput · up · σ · (1 + gate · (1 − σ))` and `dUp = dOutput · gate · σ`.
   ///
   /// - Parameters:
-  ///   - gate: as before the forward pass overwrote it.
+  ///   - gate: as in the forward pass.
   ///   - up: like `gate`, as are all others.
+  ///   - dGate: overwritten.
+  ///   - dUp: overwritten; may be the memory of `dOutput`.
   package static func backward(
     gate: UnsafeBufferPointer<Float>, up: UnsafeBufferPointer<Float>, dOutput: UnsafeBufferPointer<Float>,
     dGate: UnsafeMutableBufferPointer<Float>, dUp: UnsafeMutableBufferPointer<Float>
   ) {
     let count = gate.count
     precondition(up.count == count && dOutput.count == count && dGate.count == count && dUp.count == count)
-    for index in gate.indices {
-      let value = gate[index]
-      let sigmoid = 1 / (1 + exp(-value))
-      dGate[index] += dOutput[index] * up[index] * sigmoid * (1 + value * (1 - sigmoid))
-      dUp[index] += dOutput[index] * value * sigmoid
+    Team.split(count) {
+      lagoon_swiglu_backward(
+        gate.part($0).baseAddress, up.part($0).baseAddress, dOutput.part($0).baseAddress,
+        dGate.part($0).baseAddress, dUp.part($0).baseAddress, $0.count)
     }
   }
 }

@@ -16,9 +16,11 @@ package enum Team {
   /// libgomp: a function, its argument, threads (0: as many as there are), flags.
   private typealias Fork = @Sendable @convention(c) (Region, UnsafeMutableRawPointer?, UInt32, UInt32) -> Void
   private typealias Size = @Sendable @convention(c) () -> Int32
+  private typealias SetSize = @Sendable @convention(c) (Int32) -> Void
 
   private static let fork = function("GOMP_parallel", as: Fork.self)
   private static let maximum = function("omp_get_max_threads", as: Size.self)
+  private static let setMaximum = function("omp_set_num_threads", as: SetSize.self)
 
   /// A function that is loaded with oneDNN.
   private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
@@ -33,6 +35,15 @@ package enum Team {
 
   /// The most threads that work at a time.
   package static var size: Int { fork == nil ? 1 : max(1, Int(maximum?() ?? 1)) }
+
+  /// Calls `body` as if there were one thread: what oneDNN compiles in it is for one thread, and may run within ``run(_:_:)``.
+  package static func alone<Result>(_ body: () throws(ModelError) -> Result) throws(ModelError) -> Result {
+    guard let maximum, let setMaximum else { return try body() }
+    let before = maximum()
+    setMaximum(1)
+    defer { setMaximum(before) }
+    return try body()
+  }
 
   /// Calls `body` for every item of `0..<items`, and returns when all are done. Earlier items begin earlier: long ones first.
   ///
@@ -56,9 +67,27 @@ package enum Team {
     }
   }
 
-  /// Calls `body` for parts of `0..<count`, each of `grain` but the last.
-  package static func split(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+  /// ``run(_:_:)`` of items that may fail.
+  ///
+  /// - Throws: what one of the failing items threw, when all are done.
+  static func attempt(
+    _ items: Int, _ body: (_ item: Int, _ participant: Int) throws(ModelError) -> Void
+  ) throws(ModelError) {
+    let failure = Mutex<ModelError?>(nil)
+    run(items) { item, participant in
+      do throws(ModelError) { try body(item, participant) } catch { failure.withLock { $0 = error } }
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  /// Calls `body` for parts of `0..<count`, each of `grain` but the last: elements, 32,768 of which are worth a hand-over.
+  package static func split(_ count: Int, grain: Int = 1 << 15, _ body: (Range<Int>) -> Void) {
     run((count + grain - 1) / grain) { item, _ in body(item * grain..<min((item + 1) * grain, count)) }
+  }
+
+  /// ``split(_:grain:_:)`` of rows of this many elements.
+  static func split(rows: Int, of width: Int, _ body: (Range<Int>) -> Void) {
+    split(rows, grain: max(1, (1 << 15) / max(1, width)), body)
   }
 
   /// One call's items.

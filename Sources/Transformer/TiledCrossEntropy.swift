@@ -1,11 +1,12 @@
 import Foundation
+import Kernels
 
 /// The head and the cross-entropy of its logits in one, in tiles of the vocabulary, so that logits of all tokens and the whole
 /// vocabulary never stand in memory together: `rowsAtOnce · tile` of them do.
 ///
 /// With logits `z = x · Wᵀ`, a row's loss is `log Σ exp(z) − z[target]`, and the whole is a sum of rows times a factor of the
 /// caller's, so that chunks and documents of one optimiser step add up to its mean. The backward pass computes the logits again,
-/// tile by tile.
+/// tile by tile; those of a vocabulary of one tile are still there.
 package final class TiledCrossEntropy {
   package let vocabularySize: Int
   private let width: Int
@@ -71,26 +72,27 @@ package final class TiledCrossEntropy {
       let sums = try logSumExp(block)
       loss += sums.loss
       let rows = block.rows.count
-      let dRows = FloatBuffer(count: rows * width)
-      for (tokens, linear) in tiles {
+      let dRows = block.dInput.writable(rows * width)
+      for (index, (tokens, linear)) in tiles.enumerated() {
         let logits = block.logits.writable(rows * tokens.count)
-        try linear.forward(block.input.readable(rows * width), rows: rows, into: logits)
-        for row in 0..<rows {
-          let base = row * tokens.count
-          for column in 0..<tokens.count {
-            let probability = exp(Float(Double(logits[base + column]) - sums.logSumExp[row]))
-            logits[base + column] = probability * Float(scale)
+        if tiles.count > 1 {
+          try linear.forward(block.input.readable(rows * width), rows: rows, into: logits)
+        }
+        Team.split(rows: rows, of: tokens.count) {
+          for row in $0 {
+            let own = logits.rows(row..<row + 1, of: tokens.count)
+            lagoon_probabilities(own.baseAddress, tokens.count, sums.logSumExp[row], Float(scale))
+            let target = block.targets[row]
+            if tokens.contains(target) { own[target - tokens.lowerBound] -= Float(scale) }
           }
-          let target = block.targets[row]
-          if tokens.contains(target) { logits[base + target - tokens.lowerBound] -= Float(scale) }
         }
         try linear.backward(
-          block.input.readable(rows * width), dOutput: UnsafeBufferPointer(logits), rows: rows,
-          dInput: dRows.writable(rows * width))
+          block.input.readable(rows * width), dOutput: UnsafeBufferPointer(logits), rows: rows, dInput: dRows,
+          adds: index > 0)
       }
-      let gradient = dRows.readable(rows * width)
       for (from, row) in block.rows.enumerated() {
-        for column in 0..<width { dInput[row * width + column] += gradient[from * width + column] }
+        let to = dInput.rows(row..<row + 1, of: width).baseAddress
+        lagoon_add(to, dRows.rows(from..<from + 1, of: width).baseAddress, to, width)
       }
     }
     return loss * scale
@@ -108,6 +110,7 @@ package final class TiledCrossEntropy {
     let targets: [Int]
     /// `[rows, width]`.
     let input: FloatBuffer
+    let dInput: FloatBuffer
     /// `[rows, tile]`.
     let logits: FloatBuffer
 
@@ -117,6 +120,7 @@ package final class TiledCrossEntropy {
       self.rows = rows
       self.targets = targets
       input = FloatBuffer(count: rows.count * width)
+      dInput = FloatBuffer(count: rows.count * width)
       logits = FloatBuffer(count: rows.count * tile)
       for (to, row) in rows.enumerated() {
         _ = input.writable(to * width..<(to + 1) * width).update(
@@ -152,14 +156,22 @@ package final class TiledCrossEntropy {
     for (tokens, linear) in tiles {
       let logits = block.logits.writable(rows * tokens.count)
       try linear.forward(block.input.readable(rows * width), rows: rows, into: logits)
-      for row in 0..<rows {
-        let part = logits[row * tokens.count..<(row + 1) * tokens.count]
-        let peak = part.reduce(peaks[row], max)
-        let sum = part.reduce(0.0) { $0 + Double(exp($1 - peak)) }
-        totals[row] = totals[row] * exp(Double(peaks[row]) - Double(peak)) + sum
-        peaks[row] = peak
-        let target = block.targets[row]
-        if tokens.contains(target) { targetLogits[row] = part[part.startIndex + target - tokens.lowerBound] }
+      peaks.withUnsafeMutableBufferPointer { peaks in
+        totals.withUnsafeMutableBufferPointer { totals in
+          targetLogits.withUnsafeMutableBufferPointer { targetLogits in
+            Team.split(rows: rows, of: tokens.count) {
+              for row in $0 {
+                let own = logits.rows(row..<row + 1, of: tokens.count)
+                var peak = peaks[row]
+                let sum = lagoon_exponential_sum(own.baseAddress, own.count, &peak)
+                totals[row] = totals[row] * exp(Double(peaks[row]) - Double(peak)) + sum
+                peaks[row] = peak
+                let target = block.targets[row]
+                if tokens.contains(target) { targetLogits[row] = own[target - tokens.lowerBound] }
+              }
+            }
+          }
+        }
       }
     }
     var loss = 0.0

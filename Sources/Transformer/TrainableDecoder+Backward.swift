@@ -22,15 +22,17 @@ extension TrainableDecoder {
       throw ModelError(
         .invalidArgument, "the saved activations are not those of a forward pass of this batch")
     }
-    let scratch = BackwardScratch(configuration, rows: tokens.count)
-    let loss = try headBackward(batch.flatMap(\.targets), saved, scratch, scale: scale)
+    if backwardScratch.rows != tokens.count {
+      backwardScratch = BackwardScratch(configuration, rows: tokens.count)
+    }
+    let loss = try headBackward(batch.flatMap(\.targets), saved, backwardScratch, scale: scale)
     for index in layers.indices.reversed() {
       let activations = saved.layer(index)
-      try multilayerPerceptronBackward(layers[index], activations, scratch, rows: tokens.count)
-      try attendBackward(index, batch, activations, scratch, rows: tokens.count)
-      try projectBackward(layers[index], saved.hidden(index), activations, scratch, saved.table)
+      try multilayerPerceptronBackward(layers[index], activations, backwardScratch, rows: tokens.count)
+      try attendBackward(index, batch, activations, backwardScratch, rows: tokens.count)
+      try projectBackward(layers[index], saved.hidden(index), activations, backwardScratch, saved.table)
     }
-    embedding.backward(tokens, dOutput: scratch.dHidden.readable(scratch.dHidden.count))
+    embedding.backward(tokens, dOutput: backwardScratch.dHidden.readable(backwardScratch.dHidden.count))
     return loss
   }
 
@@ -39,6 +41,7 @@ extension TrainableDecoder {
     _ targets: [UInt32?], _ saved: borrowing SavedActivations, _ scratch: borrowing BackwardScratch,
     scale: Double
   ) throws(ModelError) -> Double {
+    let dHidden = scratch.zeroed(scratch.dHidden)
     guard targets.contains(where: { $0 != nil }) else { return 0 }
     let hidden = UnsafeBufferPointer(saved.hidden(configuration.layers))
     let normed = scratch.normed.writable(hidden.count)
@@ -46,8 +49,7 @@ extension TrainableDecoder {
     finalNorm.forward(hidden, rows: saved.rows, into: normed)
     let loss = try head.backward(UnsafeBufferPointer(normed), targets: targets, scale: scale, dInput: dNormed)
     finalNorm.backward(
-      hidden, dOutput: UnsafeBufferPointer(dNormed), rows: saved.rows,
-      dInput: scratch.dHidden.writable(hidden.count))
+      hidden, dOutput: UnsafeBufferPointer(dNormed), rows: saved.rows, dInput: dHidden)
     return loss
   }
 
@@ -59,20 +61,21 @@ extension TrainableDecoder {
     let (gate, up) = (UnsafeBufferPointer(saved.gate), UnsafeBufferPointer(saved.up))
     let dHidden = scratch.dHidden.writable(middle.count)
     let activated = scratch.activated.writable(gate.count)
-    _ = activated.update(fromContentsOf: gate)
-    SwiGLU.forward(gate: activated, up: up)
-    let dActivated = scratch.zeroed(scratch.dActivated)
+    SwiGLU.forward(gate: gate, up: up, into: activated)
+    let dActivated = scratch.dActivated.writable(gate.count)
     try layer.down.backward(
-      UnsafeBufferPointer(activated), dOutput: UnsafeBufferPointer(dHidden), rows: rows, dInput: dActivated)
+      UnsafeBufferPointer(activated), dOutput: UnsafeBufferPointer(dHidden), rows: rows, dInput: dActivated,
+      adds: false)
 
-    let dGate = scratch.zeroed(scratch.dGate)
-    let dUp = scratch.zeroed(scratch.dUp)
+    let dGate = scratch.dGate.writable(gate.count)
+    let dUp = dActivated
     SwiGLU.backward(gate: gate, up: up, dOutput: UnsafeBufferPointer(dActivated), dGate: dGate, dUp: dUp)
     let normed = scratch.normed.writable(middle.count)
     layer.mlpNorm.forward(middle, rows: rows, into: normed)
-    let dNormed = scratch.zeroed(scratch.dNormed)
+    let dNormed = scratch.dNormed.writable(middle.count)
     let input = UnsafeBufferPointer(normed)
-    try layer.gate.backward(input, dOutput: UnsafeBufferPointer(dGate), rows: rows, dInput: dNormed)
+    try layer.gate.backward(
+      input, dOutput: UnsafeBufferPointer(dGate), rows: rows, dInput: dNormed, adds: false)
     try layer.up.backward(input, dOutput: UnsafeBufferPointer(dUp), rows: rows, dInput: dNormed)
     layer.mlpNorm.backward(middle, dOutput: UnsafeBufferPointer(dNormed), rows: rows, dInput: dHidden)
   }
@@ -82,10 +85,10 @@ extension TrainableDecoder {
     _ index: Int, _ batch: [TrainingChunk<some TrainingAttention>], _ saved: LayerActivations,
     _ scratch: borrowing BackwardScratch, rows: Int
   ) throws {
-    let dAttended = scratch.zeroed(scratch.dAttended)
+    let dAttended = scratch.dAttended.writable(scratch.dAttended.count)
     try layers[index].output.backward(
       UnsafeBufferPointer(saved.attended), dOutput: scratch.dHidden.readable(scratch.dHidden.count),
-      rows: rows, dInput: dAttended)
+      rows: rows, dInput: dAttended, adds: false)
     for (chunk, rows) in zip(batch, rowRanges(batch)) {
       try chunk.attention.stepBackward(
         layer: index, from: chunk.startPosition,
@@ -122,9 +125,10 @@ extension TrainableDecoder {
     }
     let normed = scratch.normed.writable(hidden.count)
     layer.attentionNorm.forward(UnsafeBufferPointer(hidden), rows: rows, into: normed)
-    let dNormed = scratch.zeroed(scratch.dNormed)
+    let dNormed = scratch.dNormed.writable(hidden.count)
     let input = UnsafeBufferPointer(normed)
-    try layer.queries.backward(input, dOutput: UnsafeBufferPointer(dQueries), rows: rows, dInput: dNormed)
+    try layer.queries.backward(
+      input, dOutput: UnsafeBufferPointer(dQueries), rows: rows, dInput: dNormed, adds: false)
     try layer.keys.backward(input, dOutput: UnsafeBufferPointer(dKeys), rows: rows, dInput: dNormed)
     try layer.values.backward(
       input, dOutput: scratch.dValues.readable(rows * keyWidth), rows: rows, dInput: dNormed)
@@ -136,16 +140,16 @@ extension TrainableDecoder {
 
 /// Gradients of activations of a batch of tokens, reused from layer to layer, and activations that are computed once more.
 struct BackwardScratch: ~Copyable {
+  let rows: Int
   /// `[rows, hiddenSize]`: gradient of the residual stream.
   let dHidden: FloatBuffer
   /// `[rows, hiddenSize]`: a norm's output, and its gradient.
   let normed: FloatBuffer
   let dNormed: FloatBuffer
-  /// `[rows, intermediateSize]`: the activation's output, its gradient, and those of its inputs.
+  /// `[rows, intermediateSize]`: the activation's output, its gradient, which makes room for that of `up`, and that of `gate`.
   let activated: FloatBuffer
   let dActivated: FloatBuffer
   let dGate: FloatBuffer
-  let dUp: FloatBuffer
   /// `[rows, queryHeads, headDim]`.
   let dAttended: FloatBuffer
   let dQueries: FloatBuffer
@@ -157,6 +161,7 @@ struct BackwardScratch: ~Copyable {
   let dPlainKeys: FloatBuffer
 
   init(_ c: ModelConfiguration, rows: Int) {
+    self.rows = rows
     let queryWidth = rows * c.queryHeads * c.headDim
     let keyWidth = rows * c.kvHeads * c.headDim
     dHidden = FloatBuffer(count: rows * c.hiddenSize)
@@ -165,7 +170,6 @@ struct BackwardScratch: ~Copyable {
     activated = FloatBuffer(count: rows * c.intermediateSize)
     dActivated = FloatBuffer(count: rows * c.intermediateSize)
     dGate = FloatBuffer(count: rows * c.intermediateSize)
-    dUp = FloatBuffer(count: rows * c.intermediateSize)
     dAttended = FloatBuffer(count: queryWidth)
     dQueries = FloatBuffer(count: queryWidth)
     dKeys = FloatBuffer(count: keyWidth)
@@ -177,7 +181,7 @@ struct BackwardScratch: ~Copyable {
   /// All of a buffer, set to zero: operators add their gradients.
   func zeroed(_ buffer: borrowing FloatBuffer) -> UnsafeMutableBufferPointer<Float> {
     let elements = buffer.writable(buffer.count)
-    elements.update(repeating: 0)
+    elements.setToZero()
     return elements
   }
 }

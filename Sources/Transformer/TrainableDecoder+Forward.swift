@@ -13,11 +13,10 @@ extension TrainableDecoder {
   public func forward(_ batch: [TrainingChunk<some TrainingAttention>], scale: Double = 1) throws -> Double {
     let targets = batch.flatMap(\.targets)
     let isNeeded = targets.contains { $0 != nil }
-    var activations = SavedActivations(configuration, keepsLayers: false)
-    try run(batch, &activations, through: isNeeded)
+    try run(batch, &passing, through: isNeeded)
     guard isNeeded else { return 0 }
-    let hidden = activations.hidden(configuration.layers)
-    finalNorm.forward(UnsafeBufferPointer(hidden), rows: activations.rows, into: hidden)
+    let hidden = passing.hidden(configuration.layers)
+    finalNorm.forward(UnsafeBufferPointer(hidden), rows: passing.rows, into: hidden)
     return try head.forward(UnsafeBufferPointer(hidden), targets: targets, scale: scale)
   }
 
@@ -41,22 +40,25 @@ extension TrainableDecoder {
       throw ModelError(.invalidArgument, "the saved activations are those of another configuration")
     }
     let tokens = batch.flatMap(\.tokens)
-    var table = RotaryEmbedding.Table()
-    for chunk in batch { rotary.append(positions: chunk.positions, to: &table) }
-    saved.begin(tokens: tokens, chunks: batch.map(\.positions), table: table)
+    let chunks = batch.map(\.positions)
+    let table = angles(chunks)
+    saved.begin(tokens: tokens, chunks: chunks, table: table)
     try embedding.forward(tokens, into: saved.hidden(0))
-    let scratch = ForwardScratch(configuration, rows: tokens.count)
+    if forwardScratch.rows != tokens.count {
+      forwardScratch = ForwardScratch(configuration, rows: tokens.count)
+    }
     for index in layers.indices {
       let activations = saved.layer(index)
-      try project(layers[index], saved.hidden(index), activations, scratch, table)
-      try attend(index, batch, activations, scratch)
+      try project(layers[index], saved.hidden(index), activations, forwardScratch, table)
+      try attend(index, batch, activations, forwardScratch)
       if !through, index == layers.count - 1 { return }
-      let normed = scratch.normed.writable(scratch.normed.count)
+      let normed = forwardScratch.normed.writable(forwardScratch.normed.count)
       try layers[index].output.forward(
         UnsafeBufferPointer(activations.attended), rows: tokens.count, into: normed)
-      add(saved.hidden(index), normed, into: activations.middle)
-      try multilayerPerceptron(layers[index], activations, scratch, rows: tokens.count)
-      add(activations.middle, normed, into: saved.hidden(index + 1))
+      activations.middle.setToSum(UnsafeBufferPointer(saved.hidden(index)), UnsafeBufferPointer(normed))
+      try multilayerPerceptron(layers[index], activations, forwardScratch, rows: tokens.count)
+      saved.hidden(index + 1).setToSum(
+        UnsafeBufferPointer(activations.middle), UnsafeBufferPointer(normed))
     }
     saved.isComplete = true
   }
@@ -130,16 +132,19 @@ extension TrainableDecoder {
     layer.mlpNorm.forward(UnsafeBufferPointer(saved.middle), rows: rows, into: normed)
     try layer.gate.forward(UnsafeBufferPointer(normed), rows: rows, into: saved.gate)
     try layer.up.forward(UnsafeBufferPointer(normed), rows: rows, into: saved.up)
-    _ = activated.update(fromContentsOf: saved.gate)
-    SwiGLU.forward(gate: activated, up: UnsafeBufferPointer(saved.up))
+    SwiGLU.forward(
+      gate: UnsafeBufferPointer(saved.gate), up: UnsafeBufferPointer(saved.up), into: activated)
     try layer.down.forward(UnsafeBufferPointer(activated), rows: rows, into: normed)
   }
 
-  private func add(
-    _ stream: UnsafeMutableBufferPointer<Float>, _ branch: UnsafeMutableBufferPointer<Float>,
-    into output: UnsafeMutableBufferPointer<Float>
-  ) {
-    for index in output.indices { output[index] = stream[index] + branch[index] }
+  /// RoPE's cosines and sines of these positions: those of the last call where they are the same, as in every step of dense
+  /// training.
+  private func angles(_ chunks: [Range<Int>]) -> RotaryEmbedding.Table {
+    if lastAngles.chunks == chunks { return lastAngles.table }
+    var table = RotaryEmbedding.Table()
+    for chunk in chunks { rotary.append(positions: chunk, to: &table) }
+    lastAngles = (chunks, table)
+    return table
   }
 }
 
@@ -159,15 +164,4 @@ extension TrainableDecoder {
 
 extension TrainingChunk {
   var positions: Range<Int> { startPosition..<startPosition + tokens.count }
-}
-
-extension Range<Int> {
-  func scaled(by factor: Int) -> Range<Int> { lowerBound * factor..<upperBound * factor }
-}
-
-extension UnsafeMutableBufferPointer<Float> {
-  /// Rows of a matrix of this width.
-  func rows(_ rows: Range<Int>, of width: Int) -> UnsafeMutableBufferPointer<Float> {
-    UnsafeMutableBufferPointer(rebasing: self[rows.scaled(by: width)])
-  }
 }

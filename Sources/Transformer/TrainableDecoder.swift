@@ -34,6 +34,13 @@ public final class TrainableDecoder {
   let rotary: RotaryEmbedding
   let source: ModelSource
 
+  // Memory that is kept from call to call.
+  var forwardScratch: ForwardScratch
+  var backwardScratch: BackwardScratch
+  /// What a forward pass that keeps nothing goes through.
+  var passing: SavedActivations
+  var lastAngles: (chunks: [Range<Int>], table: RotaryEmbedding.Table) = ([], RotaryEmbedding.Table())
+
   /// Reads a Hugging Face folder: `config.json` and one or several safetensors files of f32, bf16 or f16.
   ///
   /// - Parameters:
@@ -77,6 +84,9 @@ public final class TrainableDecoder {
       backend, weights: weights, gradients: gradients, matrix: matrix.range,
       vocabularySize: configuration.vocabularySize, width: configuration.hiddenSize, tile: vocabularyTile)
     rotary = RotaryEmbedding(configuration.rope, headDim: configuration.headDim, rounding: frequencies)
+    forwardScratch = ForwardScratch(configuration, rows: 0)
+    backwardScratch = BackwardScratch(configuration, rows: 0)
+    passing = SavedActivations(configuration, keepsLayers: false)
   }
 
   /// Brings everything that was derived from the weights up to date. To be called when they have changed and before the next

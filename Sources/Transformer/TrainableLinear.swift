@@ -6,7 +6,6 @@
 package final class TrainableLinear {
   package let inputs: Int
   package let outputs: Int
-  private let backend: MatmulBackend
   private let weights: ParameterBuffer
   private let gradients: ParameterBuffer
   private let weightRange: Range<Int>
@@ -26,7 +25,6 @@ package final class TrainableLinear {
   ) {
     precondition(weight.count == outputs * inputs && bias.map { $0.count == outputs } ?? true)
     precondition(weights.layout == gradients.layout)
-    self.backend = backend
     self.weights = weights
     self.gradients = gradients
     self.inputs = inputs
@@ -51,26 +49,21 @@ package final class TrainableLinear {
     try product.forward(input, rows: rows, into: output)
     guard let biasRange else { return }
     let bias = weights.readable(biasRange)
-    for start in stride(from: 0, to: output.count, by: outputs) {
-      for column in 0..<outputs { output[start + column] += bias[column] }
-    }
+    output.addToRows(bias)
   }
 
-  /// `dInput += dOutput · W`, `dWeight += dOutputᵀ · input`, and `dBias +=` the column sums of `dOutput`, in f64 within the call.
+  /// `dInput += dOutput · W` (or `=`), `dWeight += dOutputᵀ · input`, and `dBias +=` the column sums of `dOutput`, in f64 within the call.
   ///
   /// - Parameters:
   ///   - input: `[rows, inputs]`, row-major, as given to the forward pass.
   ///   - dOutput: `[rows, outputs]`, row-major.
-  ///   - dInput: like `input`, added to.
+  ///   - dInput: like `input`.
+  ///   - adds: whether `dInput` is added to; otherwise it is overwritten.
   package func backward(
     _ input: UnsafeBufferPointer<Float>, dOutput: UnsafeBufferPointer<Float>, rows: Int,
-    dInput: UnsafeMutableBufferPointer<Float>
+    dInput: UnsafeMutableBufferPointer<Float>, adds: Bool = true
   ) throws(ModelError) {
-    precondition(dInput.count == rows * inputs)
-    try backend.withProduct(count: rows * inputs) { (product) throws(ModelError) in
-      try transposedProduct.forward(dOutput, rows: rows, into: product)
-      for index in product.indices { dInput[index] += product[index] }
-    }
+    try transposedProduct.forward(dOutput, rows: rows, into: dInput, adds: adds)
     try weightGradient.add(input, dOutput: dOutput, rows: rows, into: gradients.writable(weightRange))
     guard let biasRange else { return }
     let dBias = gradients.writable(biasRange)

@@ -28,13 +28,51 @@ import Testing
   /// The gradient of out is the queries of another layer: anything finite will do.
   private func step(
     _ pass: RemoteBackward, _ session: RemoteSession, layer: Int, _ tokens: Range<Int>,
-    dLogSumExp: [Float]? = nil
+    dLogSumExp: [Float]? = nil, detachedBefore: Int = 0
   ) throws -> AttentionGradients {
     let queries = text.tensor(.queries, layer: layer, tokens: tokens)
     return try pass.step(
       layer: layer, first: tokens.lowerBound, queries: queries,
       attention: try session.stepAt(layer: layer, first: tokens.lowerBound, queries: queries),
-      dOut: text.tensor(.queries, layer: layer + 7, tokens: tokens), dLogSumExp: dLogSumExp)
+      dOut: text.tensor(.queries, layer: layer + 7, tokens: tokens), dLogSumExp: dLogSumExp,
+      detachedBefore: detachedBefore)
+  }
+
+  private func code(_ body: () throws -> Void) -> LagoonError.Code? {
+    do { try body() } catch { return (error as? LagoonError)?.code }
+    return nil
+  }
+
+  /// What a chunk drops reaches the store: the last chunk's queries add to nothing below the boundary, and a chunk of the rest
+  /// gets what it would get if the session had ended before.
+  @Test func earlierChunksCanBeDetached() throws {
+    let connection = try daemon.connect()
+    let session = try filled(connection)
+    let pass = try session.beginBackward(detachedBefore: 40)
+    let exact = try session.beginBackward()
+    #expect(pass.scratchBytes <= exact.scratchBytes)
+    let shortened = try session.beginBackward()
+    for layer in (0..<text.layers).reversed() {
+      let part = try step(pass, session, layer: layer, 40..<70, detachedBefore: 40)
+      let whole = try step(exact, session, layer: layer, 40..<70)
+      #expect(part.keys == whole.keys && part.values == whole.values)
+      // The same call once more, and another one.
+      #expect(try step(pass, session, layer: layer, 40..<70, detachedBefore: 40) == part)
+      #expect(code { _ = try step(pass, session, layer: layer, 40..<70, detachedBefore: 39) } == .badOrder)
+    }
+    for layer in (0..<text.layers).reversed() {
+      let part = try step(pass, session, layer: layer, 0..<40)
+      let alone = try step(shortened, session, layer: layer, 0..<40)
+      let whole = try step(exact, session, layer: layer, 0..<40)
+      #expect(part == alone)
+      #expect(part.queries == whole.queries && part.keys != whole.keys)
+    }
+    #expect(code { _ = try session.beginBackward(detachedBefore: 71) } == .invalidArgument)
+    let other = try session.beginBackward()
+    #expect(code { _ = try step(other, session, layer: 1, 50..<70, detachedBefore: 51) } == .invalidArgument)
+    _ = try step(other, session, layer: 1, 50..<70, detachedBefore: 20)
+    _ = try step(other, session, layer: 0, 50..<70, detachedBefore: 20)
+    #expect(code { _ = try step(other, session, layer: 1, 40..<50, detachedBefore: 21) } == .badOrder)
   }
 
   /// Inline and through an arena, whole and in chunks, with the log-sum-exp's gradient.
@@ -82,10 +120,6 @@ import Testing
     let plain = try filled(connection, archive: false)
     #expect(throws: LagoonError.self) { try plain.beginBackward() }
     let pass = try session.beginBackward()
-    func code(_ body: () throws -> Void) -> LagoonError.Code? {
-      do { try body() } catch { return (error as? LagoonError)?.code }
-      return nil
-    }
     #expect(code { _ = try step(pass, session, layer: 0, 60..<70) } == .badOrder)
     let first = try step(pass, session, layer: 1, 60..<70)
     #expect(try step(pass, session, layer: 1, 60..<70) == first)

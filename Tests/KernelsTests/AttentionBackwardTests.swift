@@ -121,6 +121,33 @@ import Testing
     }
   }
 
+  /// Without a place for dKeys and dValues, dQueries have the same bits.
+  @Test func gradientsOfKeysMayBeLeftOut() {
+    for (headDim, first) in [(7, Int64.min), (64, 30), (80, 95)] {
+      var input = BackwardCase(
+        headDim: headDim, group: 3, queries: 37, keys: 150, type: UInt8(LAGOON_BF16), seed: 12)
+      input.firstQueryPosition = 100
+      input.firstPosition = first
+      let reference = BackwardReference(input)
+      func check(_ place: String, _ kernel: AttendBackward, _ leavingOut: AttendBackward) {
+        let whole = input.run(kernel, forward: reference)
+        let part = input.run(leavingOut, forward: reference)
+        #expect(bits(part.dQueries) == bits(whole.dQueries), "\(place), headDim \(headDim)")
+        #expect(part.dKeys.allSatisfy { $0 == 0 } && part.dValues.allSatisfy { $0 == 0 })
+        #expect(whole.dKeys.contains { $0 != 0 })
+      }
+      check("scalar", lagoon_attend_backward_scalar) {
+        rows, keys, values, type, count, first, _, _, scratch in
+        lagoon_attend_backward_scalar(rows, keys, values, type, count, first, nil, nil, scratch)
+      }
+      onEveryTarget {
+        check($0, lagoon_attend_backward) { rows, keys, values, type, count, first, _, _, scratch in
+          lagoon_attend_backward(rows, keys, values, type, count, first, nil, nil, scratch)
+        }
+      }
+    }
+  }
+
   @Test func gradientsAreAddedToWhatIsThere() {
     var random = Random(9)
     let input = BackwardCase(headDim: 20, group: 2, queries: 5, keys: 70, type: UInt8(LAGOON_F16), seed: 9)

@@ -18,6 +18,9 @@ import ToolSupport
     var sinks: Int
     var lag: Int
     var ratio: Double
+    /// With gradients cut off this many chunks back; absent where they are whole.
+    var bptt: Int?
+    var chunk: Int?
     var loss: Double
     var gradients: [String: Figures]
   }
@@ -27,11 +30,12 @@ import ToolSupport
     Double(UInt32(truncatingIfNeeded: index &* 2_654_435_761)) / 0x1p31 - 1
   }
 
-  private func withTokens(_ body: (Reference, String, String) throws -> Void) throws {
+  private func withTokens(
+    _ name: String = "kjv-tiny-gradients", _ body: (Reference, String, String) throws -> Void
+  ) throws {
     let reference = try JSONDecoder().decode(
       Reference.self,
-      from: Data(contentsOf: URL(filePath: Program.root + "/Tests/Fixtures/training/kjv-tiny-gradients.json"))
-    )
+      from: Data(contentsOf: URL(filePath: Program.root + "/Tests/Fixtures/training/\(name).json")))
     let folder = FileManager.default.temporaryDirectory.path + "/lagoon-gradients-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -55,31 +59,42 @@ import ToolSupport
     .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/bible"), "needs bible-kjv"),
     arguments: [50, 64, 1024])
   func areTheMaskedPasses(_ chunk: Int) throws {
-    try withTokens { reference, ids, folder in
-      let output = folder + "/gradients.safetensors"
-      let run = try Program.run(
-        "lagoon-train",
-        [
-          "gradients", Program.root + "/data/kjv-tiny", "--tokens", ids, "-o", output, "--chunk", "\(chunk)",
-          "--sinks",
-          "\(reference.sinks)", "--lag", "\(reference.lag)", "--ratio", "\(reference.ratio)", "--json",
-        ])
-      try #require(run.status == 0, "\(run.errors)")
-      let report = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
-      #expect(abs((report["loss"] as? Double ?? 0) - reference.loss) < 1e-5)
-      let file = try SafetensorsFile(path: output)
-      #expect(Set(file.names) == Set(reference.gradients.keys).union(["loss"]))
-      for (name, expected) in reference.gradients {
-        let gradient = try file.floats(name)
-        var (square, projection) = (0.0, 0.0)
-        for (index, value) in gradient.enumerated() {
-          square += Double(value) * Double(value)
-          projection += Double(value) * direction(index)
-        }
-        #expect(abs(square.squareRoot() - expected.norm) < 1e-4 * expected.norm, "\(name)")
-        // A difference of relative size 1e-4 in a random place projects by its length times 1/√3.
-        #expect(abs(projection - expected.projection) < 1e-4 * expected.norm, "\(name)")
+    try withTokens { reference, ids, folder in try compare(reference, ids, folder, ["--chunk", "\(chunk)"]) }
+  }
+
+  /// Gradients that stop some chunks back are those of a pass in which queries see the rows before them detached
+  /// (`tools/compare/lrsa_masked.py`).
+  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/bible"), "needs bible-kjv"))
+  func truncatedOnesAreTheDetachedPasses() throws {
+    try withTokens("kjv-tiny-bptt") { reference, ids, folder in
+      let (bptt, chunk) = (try #require(reference.bptt), try #require(reference.chunk))
+      try compare(reference, ids, folder, ["--chunk", "\(chunk)", "--bptt", "\(bptt)"])
+    }
+  }
+
+  private func compare(_ reference: Reference, _ ids: String, _ folder: String, _ options: [String]) throws {
+    let output = folder + "/gradients.safetensors"
+    let run = try Program.run(
+      "lagoon-train",
+      [
+        "gradients", Program.root + "/data/kjv-tiny", "--tokens", ids, "-o", output, "--sinks",
+        "\(reference.sinks)", "--lag", "\(reference.lag)", "--ratio", "\(reference.ratio)", "--json",
+      ] + options)
+    try #require(run.status == 0, "\(run.errors)")
+    let report = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(abs((report["loss"] as? Double ?? 0) - reference.loss) < 1e-5)
+    let file = try SafetensorsFile(path: output)
+    #expect(Set(file.names) == Set(reference.gradients.keys).union(["loss"]))
+    for (name, expected) in reference.gradients {
+      let gradient = try file.floats(name)
+      var (square, projection) = (0.0, 0.0)
+      for (index, value) in gradient.enumerated() {
+        square += Double(value) * Double(value)
+        projection += Double(value) * direction(index)
       }
+      #expect(abs(square.squareRoot() - expected.norm) < 1e-4 * expected.norm, "\(name)")
+      // A difference of relative size 1e-4 in a random place projects by its length times 1/√3.
+      #expect(abs(projection - expected.projection) < 1e-4 * expected.norm, "\(name)")
     }
   }
 

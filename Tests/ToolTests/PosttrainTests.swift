@@ -102,6 +102,8 @@ import ToolSupport
       #expect(again.status == 1 && again.lines.contains { $0.contains("--resume") })
       let other = try run.watch(["--steps", "1", "--resume", "--learning-rate", "0.5"])
       #expect(other.status == 1 && other.lines.contains { $0.contains("schedule") })
+      let reseeded = try run.watch(["--steps", "1", "--resume", "--seed", "8"])
+      #expect(reseeded.status == 1 && reseeded.lines.contains { $0.contains("seed") }, "\(reseeded.lines)")
       let missing = try run.watch(["--data", "/nowhere.txt", "-o", run.folder + "/other"])
       #expect(missing.status == 1 && missing.lines.contains { $0.contains("/nowhere.txt") })
     }

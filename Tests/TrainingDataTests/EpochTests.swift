@@ -143,6 +143,19 @@ import TrainingData
     #expect(try corpus.heldOutDocuments.map { $0.text.prefix(2) } == ["27", "28", "29", "zz"])
   }
 
+  @Test func aSingleRecordIsDividedUnlessItIsAQuestion() throws {
+    let folder = try Folder()
+    try folder.write("a.jsonl", "{\"text\": \"0123456789\"}")
+    let options = try CorpusOptions(maximumTokens: 64, holdOut: 0.2)
+    let corpus = try folder.corpus("a.jsonl", options: options)
+    #expect(try corpus.epoch().map(\.text) == ["01234567"])
+    #expect(try corpus.heldOutDocuments.map(\.text) == ["89"])
+    try folder.write("a.jsonl", "{\"context\": \"0123\", \"question\": \"45\", \"answer\": \"6789\"}")
+    #expect(
+      try folder.failure("a.jsonl", options: options)
+        == "a.jsonl: too short for a share of 0.2 to be held out")
+  }
+
   @Test func heldOutDocumentsOfAllSources() throws {
     let folder = try Folder()
     try folder.write("a.txt", String(repeating: "a", count: 100))

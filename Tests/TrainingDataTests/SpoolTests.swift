@@ -95,7 +95,7 @@ import TrainingData
     let originals = try names.map { try folder.bytes("spool/" + $0) }
     var random = Randomness(state: 6)
     var refused: [String: Int] = [:]
-    let rounds = longTests ? 5_000 : 150
+    let rounds = longTests ? 1_000 : 60
     for round in 0..<rounds {
       let index = round % names.count
       let name = names[index]

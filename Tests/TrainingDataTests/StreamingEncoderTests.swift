@@ -31,6 +31,27 @@ private enum Fixtures {
   }
 }
 
+/// Two equal bytes are one token, from the beginning of a run on: where a run may be cut depends on where it began.
+private struct PairTokenizer: Tokenizer {
+  let vocabularySize = 512
+  let summary = "pairs of equal bytes"
+
+  func encode(_ text: [UInt8], isBeginning: Bool) -> [UInt32] {
+    var tokens: [UInt32] = []
+    var at = 0
+    while at < text.count {
+      let isPair = at + 1 < text.count && text[at + 1] == text[at]
+      tokens.append(UInt32(text[at]) + (isPair ? 256 : 0))
+      at += isPair ? 2 : 1
+    }
+    return tokens
+  }
+
+  func bytes(of token: UInt32) -> [UInt8] {
+    [UInt8](repeating: UInt8(token & 255), count: token < 256 ? 1 : 2)
+  }
+}
+
 @Suite struct StreamingEncoderTests {
   /// Tokens of a text that comes in blocks, and how many of them came before its end.
   private func stream(
@@ -88,6 +109,20 @@ private enum Fixtures {
         #expect(result.tokens == Array(try encoder.beginning(text)), "\(unit) after \(lead)")
       }
     }
+  }
+
+  @Test func aRunIsNotCutOutOfStep() throws {
+    let encoder = try TextEncoder(PairTokenizer(), addsSpecialTokens: true)
+    var random = Randomness(state: 6)
+    var early = 0
+    for round in 0..<60 {
+      let run = String(repeating: "=", count: 6_000 + round)
+      let text = Array((String(repeating: "ab", count: round) + run + "c " + run + "d").utf8)
+      let result = try stream(text, encoder, begins: true, partBytes: 1 + 100 * round, &random)
+      #expect(result.tokens == Array(try encoder.beginning(text)), "round \(round)")
+      early += result.early
+    }
+    #expect(early > 0)
   }
 
   @Test func whatIsPutAroundATextIsTakenApart() throws {

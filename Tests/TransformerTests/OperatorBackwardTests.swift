@@ -4,8 +4,8 @@ import Transformer
 
 /// Each operator's gradients against central finite differences of the same formula in f64, at sizes around the SIMD widths.
 ///
-/// Every test takes the gradient of `Σ output · dOutput` for random `dOutput`, and begins with gradients that are not zero: they
-/// are added to.
+/// Every test takes the gradient of `Σ output · dOutput` for random `dOutput`, and begins with gradients that are not zero
+/// where they are added to.
 @Suite struct OperatorBackwardTests {
   /// Checks `given − before` against the differences of `loss` around `input`, element by element.
   private func expectGradient(
@@ -105,15 +105,13 @@ import Transformer
     let gate = noise.floats(37).map { $0 * 8 } + [-60, 60, 0]
     let up = noise.floats(gate.count)
     let dOutput = noise.floats(gate.count)
-    let before = (gate: noise.floats(gate.count), up: noise.floats(gate.count))
-    var (dGate, dUp) = before
+    // Overwritten, dUp where dOutput stood.
+    var (dGate, dUp) = ([Float](repeating: .nan, count: gate.count), dOutput)
     gate.withUnsafeBufferPointer { gate in
       up.withUnsafeBufferPointer { up in
-        dOutput.withUnsafeBufferPointer { dOutput in
-          dGate.withUnsafeMutableBufferPointer { dGate in
-            dUp.withUnsafeMutableBufferPointer {
-              SwiGLU.backward(gate: gate, up: up, dOutput: dOutput, dGate: dGate, dUp: $0)
-            }
+        dGate.withUnsafeMutableBufferPointer { dGate in
+          dUp.withUnsafeMutableBufferPointer {
+            SwiGLU.backward(gate: gate, up: up, dOutput: UnsafeBufferPointer($0), dGate: dGate, dUp: $0)
           }
         }
       }
@@ -121,8 +119,9 @@ import Transformer
     func loss(_ gate: [Double], _ up: [Double]) -> Double {
       gate.indices.reduce(0) { $0 + gate[$1] / (1 + exp(-gate[$1])) * up[$1] * Double(dOutput[$1]) }
     }
-    expectGradient(dGate, before: before.gate, of: gate) { loss($0, up.map(Double.init)) }
-    expectGradient(dUp, before: before.up, of: up) { loss(gate.map(Double.init), $0) }
+    let zeros = Noise.zeros(gate.count)
+    expectGradient(dGate, before: zeros, of: gate) { loss($0, up.map(Double.init)) }
+    expectGradient(dUp, before: zeros, of: up) { loss(gate.map(Double.init), $0) }
     #expect(dGate.allSatisfy(\.isFinite) && dUp.allSatisfy(\.isFinite))
   }
 }

@@ -55,7 +55,9 @@ import Transformer
     let up = noise.floats(304)
     var output = gate
     output.withUnsafeMutableBufferPointer { output in
-      up.withUnsafeBufferPointer { SwiGLU.forward(gate: output, up: $0) }
+      up.withUnsafeBufferPointer {
+        SwiGLU.forward(gate: UnsafeBufferPointer(output), up: $0, into: output)
+      }
     }
     for index in gate.indices {
       let (x, y) = (Double(gate[index]), Double(up[index]))

@@ -109,6 +109,57 @@ import Transformer
     #expect(changed.dWeight == whole.dWeight)
   }
 
+  /// The same where there are enough rows for every thread to have tiles of its own, and where gradients are added to.
+  @Test(arguments: [(40, 24), (256, 512)], [Compute.float32, .bfloat16])
+  func rowsAreTheirOwnAmongMany(_ shape: (inputs: Int, outputs: Int), _ compute: Compute) throws {
+    let ((inputs, outputs), rows) = (shape, 1700)
+    var noise = Noise(10)
+    let linear = try LinearCase(outputs: outputs, inputs: inputs, bias: true, compute, &noise)
+    let input = noise.floats(rows * inputs)
+    let dOutput = noise.floats(rows * outputs)
+    let before = noise.floats(rows * inputs)
+    let whole = try linear.forward(input, rows: rows)
+    var dWhole = before
+    try linear.backward(input, dOutput, rows: rows, into: &dWhole)
+    var (parts, dParts) = ([Float](), [Float]())
+    for part in [0..<3, 3..<208, 208..<209, 209..<1700] {
+      let own = Array(input[part.lowerBound * inputs..<part.upperBound * inputs])
+      parts += try linear.forward(own, rows: part.count)
+      var dInput = Array(before[part.lowerBound * inputs..<part.upperBound * inputs])
+      try linear.backward(
+        own, Array(dOutput[part.lowerBound * outputs..<part.upperBound * outputs]), rows: part.count,
+        into: &dInput)
+      dParts += dInput
+    }
+    #expect(parts == whole)
+    #expect(dParts == dWhole)
+  }
+
+  /// Weight gradients of more rows than are summed at a time, against the formula, twice with the same bits.
+  @Test(arguments: [Compute.float32, .bfloat16]) func gradientsOfManyRows(_ compute: Compute) throws {
+    let (inputs, outputs, rows) = (24, 16, 4500)
+    var noise = Noise(11)
+    let linear = try LinearCase(outputs: outputs, inputs: inputs, bias: true, compute, &noise)
+    let input = noise.floats(rows * inputs)
+    let dOutput = noise.floats(rows * outputs)
+    func factor(_ value: Float) -> Double { Double(compute == .float32 ? value : BFloat16.round(value)) }
+    var dInput = Noise.zeros(input.count)
+    try linear.backward(input, dOutput, rows: rows, into: &dInput)
+    let dWeight = try #require(linear.gradients["weight"])
+    for output in 0..<outputs {
+      for column in 0..<inputs {
+        var sum = 1.0
+        for row in 0..<rows {
+          sum += factor(dOutput[row * outputs + output]) * factor(input[row * inputs + column])
+        }
+        #expect(abs(Double(dWeight[output * inputs + column]) - sum) < 1e-4)
+      }
+    }
+    linear.gradients.withElements { $0.update(repeating: 1) }
+    try linear.backward(input, dOutput, rows: rows, into: &dInput)
+    #expect(linear.gradients["weight"] == dWeight)
+  }
+
   /// More row counts than are kept compiled, each used again after the others.
   @Test func anyNumberOfRowCounts() throws {
     var noise = Noise(12)

@@ -7,12 +7,16 @@ struct Bench: ParsableCommand {
     abstract: "Checks Lagoon against golden cases and measures it against this machine's own limits.",
     discussion: """
       Every benchmark prints its figure, the machine's ceiling measured in the same run, and their ratio: the machine may be
-      shared, so a time alone says little. Each starts a private daemon on a store of its own.
+      shared, so a time alone says little. Those of the store start a private daemon on a store of its own.
 
       EXAMPLES
         lagoon-bench golden Tests/Fixtures/golden
         lagoon-bench attend --keys 32768 --dtype bf16
         lagoon-bench append --durability process --json
+        lagoon-bench train-step data/kjv-tiny
       """,
-    subcommands: [Golden.self, Attend.self, Append.self, Latency.self, Tokenize.self, Stream.self])
+    subcommands: [
+      Golden.self, Attend.self, Append.self, Latency.self, LongDocument.self, Tokenize.self, Stream.self,
+      TrainStep.self,
+    ])
 }

@@ -22,8 +22,8 @@ struct Demo {
     try narrator.announce(
       "Take \(Units.count(options.length)) bytes of a book that the model has not seen, and plant "
         + "\(PlantedDocument.numberCount) numbers in it",
-      command: "\(Book.command) | tail -c +\(Book.heldOutStart + 1)")
-    let heldOut = try Book.heldOut()
+      command: "\(KingJamesBible.command) | tail -c +\(KingJamesBible.heldOutStart + 1)")
+    let heldOut = try KingJamesBible.heldOut()
     let document = try PlantedDocument(book: heldOut[...], length: options.length, seed: options.seed)
     let following = Array(heldOut[document.bookBytes...].prefix(Self.followingBytes))
     try narrator.say(

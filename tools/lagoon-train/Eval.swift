@@ -66,9 +66,9 @@ struct Eval: ParsableCommand {
     }
     if details, !json { throw ValidationError("--details goes with --json.") }
     if from != nil, planting.text != nil { throw ValidationError("--from goes without --text.") }
-    if from != nil, task != .bitsPerByte, task != .recall(.numbers) {
+    if from != nil || planting.text != nil, task != .bitsPerByte, task != .recall(.numbers) {
       throw ValidationError(
-        "--from goes with --task numbers or bits-per-byte; the others make their documents.")
+        "--from and --text go with --task numbers and bits-per-byte; the others make their documents.")
     }
   }
 

@@ -29,6 +29,12 @@ struct Gradients: ParsableCommand {
   @Option(name: .shortAndLong, help: "The safetensors file to write.")
   var output: String
 
+  @Option(
+    help: ArgumentHelp(
+      "Chunks back to which gradients of keys and values go (default: all, which is exact).",
+      valueName: "chunks"))
+  var bptt: Int?
+
   @Flag(help: "Print what was written as JSON.")
   var json = false
 
@@ -46,6 +52,10 @@ struct Gradients: ParsableCommand {
     }
   }
 
+  func validate() throws {
+    if let bptt, !(0...1 << 30).contains(bptt) { throw ValidationError("--bptt \(bptt) is not in 0...2^30.") }
+  }
+
   func run() throws {
     let ids = try TextSource.tokenIDs(tokens)
     guard ids.count >= 2 else { throw ToolError("\(tokens) has one token; two are needed to predict one") }
@@ -60,7 +70,10 @@ struct Gradients: ParsableCommand {
     let progress = ProgressLine(total: 2 * ids.count, unit: "tokens")
     defer { progress.finish() }
     let loss = try ScratchSession.with(link.connection, parameters) { session in
-      let attention = try DaemonTrainingAttention(session, decoder.configuration, chunk: model.chunk)
+      let reach = bptt.map { $0 * model.chunk }
+      let attention = try DaemonTrainingAttention(
+        session, decoder.configuration, chunk: model.chunk,
+        detachedBefore: { first in reach.map { max(0, first - $0) } ?? 0 })
       defer { attention.close() }
       return try BatchPass(decoder: decoder, chunk: model.chunk).run(
         [.init(ids, attention: attention)], scale: 1 / Double(ids.count - 1)

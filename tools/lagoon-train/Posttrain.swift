@@ -45,7 +45,7 @@ struct Posttrain: ParsableCommand {
   @OptionGroup(title: "RUN") var runOptions: RunOptions
 
   func validate() throws {
-    if let bptt, bptt < 0 { throw ValidationError("--bptt \(bptt) is negative.") }
+    if let bptt, !(0...1 << 30).contains(bptt) { throw ValidationError("--bptt \(bptt) is not in 0...2^30.") }
     guard mix.isEmpty || (retention.policy == nil && retention.ratio == nil) else {
       throw ValidationError("--mix takes the place of --policy and --ratio.")
     }
@@ -58,8 +58,8 @@ struct Posttrain: ParsableCommand {
     let chunk = min(model.givenChunk ?? 512, length)
     let attention = try self.attention(decoder.configuration)
     let job = TrainingJob(
-      model: model, data: data, optimizer: optimizer, run: runOptions, decoder: decoder,
-      trained: try adapter.parameters(decoder, seed: optimizer.seed), trainedSummary: adapter.summary,
+      model: model, data: data, optimizer: optimizer, seed: seed, run: runOptions, decoder: decoder,
+      trained: try adapter.parameters(decoder, seed: seed), trainedSummary: adapter.summary,
       rope: rotary.override,
       attention: attention, length: length,
       chunk: chunk)
@@ -68,9 +68,12 @@ struct Posttrain: ParsableCommand {
     defer { supply.close() }
     try job.train {
       DaemonAttentionSource(
-        decoder.configuration, attention, seed: optimizer.seed, chunk: chunk, connect: supply.connect)
+        decoder.configuration, attention, seed: seed, chunk: chunk, connect: supply.connect)
     }
   }
+
+  /// The run's: `RetentionOptions` has the option, and a second one of the same name would never be read.
+  private var seed: UInt64 { retention.seed ?? 0 }
 
   private func attention(_ configuration: ModelConfiguration) throws -> AttentionSettings {
     let plain = MixChoice(

@@ -28,9 +28,12 @@ struct Pretrain: ParsableCommand {
   @OptionGroup(title: "OPTIMISER") var optimizer: OptimizerOptions
   @OptionGroup(title: "RUN") var runOptions: RunOptions
 
+  @Option(help: "Decides on the order of the data and on all that is drawn.")
+  var seed: UInt64 = 0
+
   func run() throws {
     let decoder = try TrainableDecoder(
-      folder: model.folder, weights: fromScratch ? .random(seed: optimizer.seed) : .saved,
+      folder: model.folder, weights: fromScratch ? .random(seed: seed) : .saved,
       compute: model.compute, frequencies: model.ropeFrequencies, rope: rotary.override)
     let length = data.length ?? min(decoder.configuration.maximumPositions ?? 1024, 1024)
     guard length <= 32_768 else {
@@ -40,8 +43,8 @@ struct Pretrain: ParsableCommand {
     }
     let chunk = min(model.givenChunk ?? 2048, length)
     let job = TrainingJob(
-      model: model, data: data, optimizer: optimizer, run: runOptions, decoder: decoder,
-      trained: try adapter.parameters(decoder, seed: optimizer.seed),
+      model: model, data: data, optimizer: optimizer, seed: seed, run: runOptions, decoder: decoder,
+      trained: try adapter.parameters(decoder, seed: seed),
       trainedSummary: adapter.summary + (fromScratch ? ", from scratch" : ""),
       rope: rotary.override, attention: nil, length: length, chunk: chunk)
     try job.train {

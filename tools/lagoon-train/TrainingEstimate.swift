@@ -99,14 +99,14 @@ struct TrainingEstimate: Encodable {
 
   /// Tokens of a step as the data have them, from the first draws.
   private var averageStepTokens: Int {
-    var order = corpus.order(seed: job.optimizer.seed)
+    var order = corpus.order(seed: job.seed)
     let lengths = (0..<16).compactMap { _ in (try? corpus.document(order.next()))?.tokens.count }
     return lengths.reduce(0, +) * job.optimizer.documentsPerStep / max(lengths.count, 1)
   }
 
   /// Tokens per second of both passes, over some chunks of the first documents. The gradients are thrown away.
   private func measuredRate<Source: AttentionSource>(_ source: Source) throws -> Double {
-    var order = corpus.order(seed: job.optimizer.seed)
+    var order = corpus.order(seed: job.seed)
     let tokens = try corpus.document(order.next()).tokens.prefix(max(4 * job.chunk, 1024))
     defer { job.decoder.gradients.setToZero() }
     var seconds = Double.infinity

@@ -11,6 +11,8 @@ struct TrainingJob {
   let model: ModelOptions
   let data: DataOptions
   let optimizer: OptimizerOptions
+  /// Decides on the order of the data and on all that is drawn.
+  let seed: UInt64
   let run: RunOptions
   let decoder: TrainableDecoder
   let trained: any TrainedParameters
@@ -112,7 +114,7 @@ struct TrainingJob {
       tokenizerName: tokenizerName,
       options: CorpusOptions(
         maximumTokens: length, lossOn: data.loss, skipBad: data.skipBad,
-        vocabularySize: decoder.configuration.vocabularySize, holdOut: data.holdOut, seed: optimizer.seed),
+        vocabularySize: decoder.configuration.vocabularySize, holdOut: data.holdOut, seed: seed),
       spool: spool
     ) { done, total in
       if progress == nil { progress = ProgressLine(total: total, unit: "bytes") }
@@ -146,6 +148,6 @@ struct TrainingJob {
       compute: model.compute.rawValue, ropeFrequencies: model.ropeFrequencies.rawValue, rope: rope,
       schedule: optimizer.schedule, optimizer: optimizer.optimizer,
       clip: optimizer.clip > 0 ? optimizer.clip : nil, spikeFactor: optimizer.skipSpikes,
-      seed: optimizer.seed, attention: attention, trained: trainedSummary)
+      seed: seed, attention: attention, trained: trainedSummary)
   }
 }

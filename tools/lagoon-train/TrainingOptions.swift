@@ -72,9 +72,6 @@ struct OptimizerOptions: ParsableArguments {
       "Leave a step out whose loss is above this multiple of the recent median.", valueName: "factor"))
   var skipSpikes: Double?
 
-  @Option(help: "Decides on the order of the data and on all that is drawn.")
-  var seed: UInt64 = 0
-
   func validate() throws {
     func check(_ isGood: Bool, _ message: String) throws {
       if !isGood { throw ValidationError(message) }

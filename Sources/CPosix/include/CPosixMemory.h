@@ -20,6 +20,10 @@ void lagoon_unmap(void *address, uint64_t bytes);
 /// Gives a memory file's pages back to the system; they read as zeros from then on, whoever still has it. fallocate(2).
 void lagoon_release_pages(int descriptor, uint64_t bytes);
 
+/// Gives the disk a part of a file back; it reads as zeros from then on, and the file stays as long as it is. fallocate(2).
+/// Returns 0 or a negated errno (EOPNOTSUPP: not on this file system).
+int lagoon_punch_hole(int descriptor, uint64_t offset, uint64_t bytes);
+
 /// The size of the file behind `descriptor`, or a negated errno.
 int64_t lagoon_file_size(int descriptor);
 

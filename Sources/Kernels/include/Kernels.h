@@ -151,8 +151,8 @@ typedef struct {
 size_t lagoon_attention_backward_scratch(size_t headDim);
 
 // Adds the share of `count` key and value rows [count, headDim], each contiguous, to the gradients: to
-// rows->dQueries, and to dKeys and dValues, f32 [count, headDim], each contiguous. Which keys a row sees is
-// as in `lagoon_attend`. Calls over parts of the keys add up to a call over all of them, since logSumExp and
+// rows->dQueries, and to dKeys and dValues, f32 [count, headDim], each contiguous; both null: those are not
+// wanted, and their work is spared. Which keys a row sees is as in `lagoon_attend`. Calls over parts of the keys add up to a call over all of them, since logSumExp and
 // delta are those of the whole. A row whose logSumExp is -infinity saw no key and adds nothing, whatever its
 // delta. Elements are finite, also those that no row sees. f32 accumulation. The scalar twin needs no
 // scratch.

@@ -1,24 +1,29 @@
 import Foundation
-import ToolSupport
 
-/// The demo's document: the King James Bible as Debian's package `bible-kjv` prints it, verse references removed.
-enum Book {
+/// The text of the demo and of the experiments: the King James Bible as Debian's package `bible-kjv` prints it, verse references
+/// removed.
+public enum KingJamesBible {
   /// Bytes of the whole text; the model was trained on those before `heldOutStart`.
-  static let byteCount = 4_137_850
-  static let heldOutStart = 3_930_957
+  public static let byteCount = 4_137_850
+  public static let heldOutStart = 3_930_957
 
-  static let command = "bible -f 'gen1:1-rev22:21' | sed -E 's/^[^ ]+ //'"
+  public static let command = "bible -f 'gen1:1-rev22:21' | sed -E 's/^[^ ]+ //'"
 
-  /// The part that the model has never seen, from the epistle to the Colossians to the end.
-  static func heldOut() throws -> [UInt8] {
+  /// The whole text.
+  ///
+  /// - Throws: when the package is not installed, or prints another edition.
+  public static func text() throws -> [UInt8] {
     let text = withoutReferences(try run("bible", ["-f", "gen1:1-rev22:21"]))
     guard text.count == byteCount else {
       throw ToolError(
         "`bible -f 'gen1:1-rev22:21'` printed \(text.count) bytes of text instead of \(byteCount): "
           + "this is another edition than the model was trained on")
     }
-    return Array(text[heldOutStart...])
+    return text
   }
+
+  /// The part that the model has never seen, from the epistle to the Colossians to the end.
+  public static func heldOut() throws -> [UInt8] { Array(try text()[heldOutStart...]) }
 
   /// Every line without what stands before its first blank, as `sed -E 's/^[^ ]+ //'`.
   static func withoutReferences(_ text: [UInt8]) -> [UInt8] {
