@@ -29,7 +29,10 @@ public struct GoldenCase: Sendable {
   public let partitions: Int
   /// Rows kept of each head, sinks and window included.
   public let keptTokens: Int
+  /// Of `q`, `k`, `v` and `w`.
   public let elementType: ElementType
+  /// To which a session rounds keys and values before anything else; in most cases ``elementType``.
+  public let sessionType: ElementType
   public let tensors: SafetensorsFile
 
   /// Every case of a folder, by name.
@@ -52,9 +55,11 @@ public struct GoldenCase: Sendable {
       throw GoldenCaseError(message: "\(path) is not a golden case: \(error)")
     }
     let types: [String: ElementType] = ["float32": .float32, "bfloat16": .bfloat16, "float16": .float16]
-    guard let type = types[fields.inputType] else {
-      throw GoldenCaseError(
-        message: "\(path): input_dtype \(fields.inputType) is not float32, bfloat16 or float16")
+    func type(_ name: String, _ field: String) throws -> ElementType {
+      guard let type = types[name] else {
+        throw GoldenCaseError(message: "\(path): \(field) \(name) is not float32, bfloat16 or float16")
+      }
+      return type
     }
     name = fields.name
     kind = fields.kind
@@ -69,7 +74,8 @@ public struct GoldenCase: Sendable {
     tokens = fields.tokens
     partitions = fields.partitions
     keptTokens = fields.keptTokens
-    elementType = type
+    elementType = try type(fields.inputType, "input_dtype")
+    sessionType = try type(fields.sessionType ?? fields.inputType, "session_dtype")
     tensors = try SafetensorsFile(path: String(path.dropLast(".json".count)) + ".safetensors")
   }
 
@@ -79,6 +85,7 @@ public struct GoldenCase: Sendable {
     let kvHeads, queryHeads, headDim, sinks, lag, tokens, partitions, keptTokens, keep: Int
     let ratio, valueWeight: Double
     let inputType: String
+    let sessionType: String?
 
     enum CodingKeys: String, CodingKey {
       case name, kind, keep
@@ -93,6 +100,7 @@ public struct GoldenCase: Sendable {
       case keptTokens = "R"
       case valueWeight = "score_v_ratio"
       case inputType = "input_dtype"
+      case sessionType = "session_dtype"
     }
   }
 
@@ -116,6 +124,12 @@ public struct GoldenCase: Sendable {
   /// A tensor's integers; empty for the zero-size tensors that the files leave out.
   public func integers(_ name: String) throws -> [Int] {
     tensors.contains(name) ? try tensors.integers(name) : []
+  }
+
+  /// The chunks that an LRSA case was cut into when it was made; empty for other cases.
+  public func chunks() throws -> [Range<Int>] {
+    let bounds = try integers("chunks")
+    return stride(from: 0, to: bounds.count, by: 2).map { bounds[$0]..<bounds[$0 + 1] }
   }
 
   /// The positions that each head must keep, ascending, `[kvHeads][rows]`.

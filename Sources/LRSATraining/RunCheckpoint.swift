@@ -5,18 +5,18 @@ import Transformer
 /// A run's checkpoints: `checkpoints/step-00000120-000003/`, each a folder that appears whole or not at all, with `state.json`,
 /// the parameters in the layout in which the run saves them at its end, `optimizer.safetensors` (the moments) and, within a
 /// step, `gradients.safetensors`.
-struct RunCheckpoints {
+package struct RunCheckpoints {
   private let folder: String
   /// How many are kept.
   private let kept: Int
 
-  init(folder: String, kept: Int = 2) {
+  package init(folder: String, kept: Int = 2) {
     self.folder = folder
     self.kept = kept
   }
 
   /// Finished checkpoints, oldest first.
-  func list() -> [String] {
+  package func list() -> [String] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     return names.filter { $0.hasPrefix("step-") }.sorted()
   }
@@ -24,7 +24,7 @@ struct RunCheckpoints {
   /// Writes a checkpoint and removes the oldest ones.
   ///
   /// - Parameter gradients: of the step under way; nil between steps.
-  func write(
+  package func write(
     _ state: RunState, _ model: any TrainedParameters, _ optimizer: AdamW, gradients: ParameterBuffer?
   ) throws {
     let files = FileManager.default
@@ -52,30 +52,63 @@ struct RunCheckpoints {
   ///
   /// - Parameter gradients: filled when the checkpoint is within a step.
   /// - Returns: nil when there is none.
-  func restore(
+  /// - Throws: `TrainingError` naming the file that cannot be used, and what to do. What was to be filled may then be in part.
+  package func restore(
     _ model: any TrainedParameters, _ optimizer: inout AdamW, gradients: ParameterBuffer
   ) throws -> RunState? {
-    guard let name = list().last else { return nil }
-    let path = folder + "/" + name
-    let data = try Data(contentsOf: URL(fileURLWithPath: path + "/" + Self.state))
-    let state: RunState
+    let all = list()
+    guard let name = all.last else { return nil }
     do {
-      state = try JSONDecoder().decode(RunState.self, from: data)
+      return try restore(folder + "/" + name, model, &optimizer, gradients)
     } catch {
-      throw TrainingError("\(path)/\(Self.state) cannot be read: \(error)")
+      let rest = all.dropLast().last.map { "go on from \(folder)/\($0)" } ?? "begin again: it is the only one"
+      throw TrainingError(
+        "the newest checkpoint cannot be used: \(error). Remove the folder \(folder)/\(name) to \(rest)")
     }
+  }
+
+  private func restore(
+    _ path: String, _ model: any TrainedParameters, _ optimizer: inout AdamW, _ gradients: ParameterBuffer
+  ) throws -> RunState {
+    let state = try state(path + "/" + Self.state)
+    try naming(path + "/" + Self.parameters) { try model.restore(from: path + "/" + Self.parameters) }
+    let moments = path + "/" + Self.moments
+    try naming(moments) {
+      let file = try SafetensorsFile(path: moments)
+      try optimizer.first.fill(from: file, prefix: "first.")
+      try optimizer.second.fill(from: file, prefix: "second.")
+    }
+    optimizer.steps = state.optimizerSteps
+    if state.documentsOfStep > 0 {
+      let sums = path + "/" + Self.gradients
+      try naming(sums) { try gradients.fill(from: SafetensorsFile(path: sums)) }
+    }
+    return state
+  }
+
+  private func state(_ path: String) throws -> RunState {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw TrainingError("\(path) is missing or cannot be read")
+    }
+    let state = try naming(path) { try JSONDecoder().decode(RunState.self, from: data) }
     guard state.version == RunState.version else {
       throw TrainingError("\(path) is of version \(state.version); this program reads \(RunState.version)")
     }
-    try model.restore(from: path + "/" + Self.parameters)
-    let moments = try SafetensorsFile(path: path + "/" + Self.moments)
-    try optimizer.first.fill(from: moments, prefix: "first.")
-    try optimizer.second.fill(from: moments, prefix: "second.")
-    optimizer.steps = state.optimizerSteps
-    if state.documentsOfStep > 0 {
-      try gradients.fill(from: SafetensorsFile(path: path + "/" + Self.gradients))
+    let counts = [state.step, state.documentsOfStep, state.tokens, state.documents, state.optimizerSteps]
+    guard counts.allSatisfy({ $0 >= 0 }), state.optimizerSteps <= state.step else {
+      throw TrainingError("\(path) counts steps, documents or tokens that cannot be")
     }
     return state
+  }
+
+  /// Sees to it that an error names the file.
+  private func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch {
+      let what = "\(error)"
+      throw TrainingError(what.contains(path) ? what : "\(path): \(what)")
+    }
   }
 
   private static let parameters = "parameters"

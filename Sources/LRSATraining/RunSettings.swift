@@ -60,14 +60,14 @@ public struct RunSettings: Codable, Sendable, Hashable {
   }
 
   /// As in the run's folder: sorted keys.
-  func json() throws -> Data {
+  package func json() throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     return try encoder.encode(self)
   }
 
   /// The fields, by their JSON names, in which two settings differ.
-  func differences(from other: RunSettings) throws -> [String] {
+  package func differences(from other: RunSettings) throws -> [String] {
     func fields(_ settings: RunSettings) throws -> [String: NSObject] {
       let object = try JSONSerialization.jsonObject(with: settings.json())
       return object as? [String: NSObject] ?? [:]

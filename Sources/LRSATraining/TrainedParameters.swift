@@ -58,7 +58,7 @@ extension ParameterBuffer {
       guard slice.shape == tensor.shape, slice.dtype == .float32 else {
         throw SafetensorsError(
           .mismatch, "\(slice.dtype.rawValue) \(slice.shape) instead of F32 \(tensor.shape)",
-          tensor: prefix + tensor.name)
+          path: file.path, tensor: prefix + tensor.name)
       }
       withElements { slice.copyFloats(into: UnsafeMutableBufferPointer(rebasing: $0[tensor.range])) }
     }

@@ -18,7 +18,7 @@ extension GoldenCase {
 }
 
 @Suite struct GoldenTests {
-  @Test func allCasesAreThere() { #expect(GoldenCase.fixtures.count == 19) }
+  @Test func allCasesAreThere() { #expect(GoldenCase.fixtures.count == 22) }
 
   /// Kept positions exactly, attention within 5e-6, through the store: every cut, both codecs, with a restart half way.
   @Test(arguments: GoldenCase.fixtures, [1, 7, 64, 4096])
@@ -28,7 +28,7 @@ extension GoldenCase {
     var store = try fixture.open()
     let c = try SessionConfiguration(
       name: golden.name, layers: 1, kvHeads: golden.kvHeads, headDim: golden.headDim,
-      elementType: golden.elementType,
+      elementType: golden.sessionType,
       retention: golden.retention,
       codec: codec)
     _ = try store.create(c)

@@ -7,7 +7,7 @@ import Transformer
 /// It shares nothing with the product but the score of a partition, which has goldens of its own. It traps calls out of order.
 ///
 /// The query at `t` of partition `c` sees, causally, the sinks, partitions `c − 1` and `c` whole, and the kept rows of the others.
-final class MaskedAttention: DocumentAttention {
+class MaskedAttention: DocumentAttention {
   /// What can go wrong with it; each gives other gradients than one pass over the whole document does.
   enum Mistake {
     /// Queries see the window as it stood when their call began, not as it is for them.

@@ -5,8 +5,18 @@ import Testing
 
 @Suite struct GoldenSelectionTests {
   @Test func theCasesAreThere() {
-    #expect(GoldenCase.fixtures.count == 19)
+    #expect(GoldenCase.fixtures.count == 22)
     #expect(Set(GoldenCase.fixtures.map(\.elementType)) == Set(ElementType.allCases))
+  }
+
+  /// All rows of a tensor, `[kvHeads, tokens, headDim]`, as a session holds them.
+  private func sessionRows(_ name: String, _ golden: GoldenCase) throws -> [UInt8] {
+    let rows = try golden.rows(name, 0..<golden.tokens, headMajor: true)
+    guard golden.sessionType != golden.elementType else { return rows }
+    let count = golden.kvHeads * golden.tokens * golden.headDim
+    var rounded = [UInt8](repeating: 0, count: count * golden.sessionType.byteCount)
+    lagoon_convert(rows, golden.elementType.rawValue, &rounded, golden.sessionType.rawValue, count)
+    return rounded
   }
 
   /// Positions and counts, whatever the blocks that the rows come in.
@@ -20,8 +30,8 @@ import Testing
 
     let policy = parameters.makePolicy()
     let expectedScores = try golden.floats("scores")
-    let keys = try golden.rows("k", 0..<golden.tokens, headMajor: true)
-    let values = try golden.rows("v", 0..<golden.tokens, headMajor: true)
+    let keys = try sessionRows("k", golden)
+    let values = try sessionRows("v", golden)
     var selected: [Int] = []
     var retained: [Int] = []
     try keys.withUnsafeBytes { keys in
@@ -31,7 +41,7 @@ import Testing
         func blocks(_ head: Int, _ positions: Range<Int>) -> [RowBlock] {
           stride(from: positions.lowerBound, to: positions.upperBound, by: min(blockRows, golden.lag)).map {
             first in
-            let offset = (head * golden.tokens + first) * golden.headDim * golden.elementType.byteCount
+            let offset = (head * golden.tokens + first) * golden.headDim * golden.sessionType.byteCount
             let count = min(min(blockRows, golden.lag), positions.upperBound - first)
             return RowBlock(keys: keys + offset, values: values + offset, count: count)
           }
@@ -41,7 +51,7 @@ import Testing
           for partition in 0..<golden.partitions {
             let place = PartitionPlace(
               layer: 0, head: head, partition: partition, lag: golden.lag, headDim: golden.headDim,
-              elementType: golden.elementType)
+              elementType: golden.sessionType)
             let own = geometry.positions(ofPartition: partition)
             let rows = blocks(head, own)
             let reference = blocks(head, geometry.positions(ofPartition: partition + 1))

@@ -36,7 +36,8 @@ import Testing
   private func tensor(_ name: String, _ golden: GoldenCase) throws -> Tensor {
     let shape = try golden.tensors.tensor(name).shape
     return Tensor(
-      try golden.floats(name), heads: shape[0], tokens: shape[1], headDim: shape[2], type: golden.elementType)
+      try golden.floats(name), heads: shape[0], tokens: shape[1], headDim: shape[2],
+      type: ["k", "v"].contains(name) ? golden.sessionType : golden.elementType)
   }
 
   @Test(arguments: GoldenCase.fixtures.filter { $0.kind == .attention })

@@ -34,6 +34,7 @@ import Testing
     let kept = GradientRows(
       heads: shape.kvHeads, rows: document.keptKeys.tokens, headDim: shape.headDim)
     var dQueries = [Float](repeating: .nan, count: whole.out.count)
+    let dSums = golden.tensors.contains("u") ? document.tokenMajor(try golden.floats("u")) : nil
     var consumed = Set<Int>()
     for (chunk, forward) in zip(chunks, forward).reversed() {
       if let partition = chunk.partition, consumed.insert(partition).inserted {
@@ -47,8 +48,11 @@ import Testing
       }
       let step = backward(
         shape, document.q.view.slice(tokens: chunk.positions), forward: forward,
-        dOut: document.w.view.slice(tokens: chunk.positions), firstQueryPosition: chunk.positions.lowerBound,
-        [parts])
+        dOut: document.w.view.slice(tokens: chunk.positions),
+        dLogSumExp: dSums.map {
+          Array($0.dropFirst(chunk.positions.lowerBound * shape.queryHeads).prefix(forward.lse.count))
+        },
+        firstQueryPosition: chunk.positions.lowerBound, [parts])
       dQueries.replaceSubrange(
         chunk.positions.lowerBound * shape.queryHeads * shape.headDim..<chunk.positions.upperBound
           * shape.queryHeads * shape.headDim, with: step)
@@ -97,7 +101,7 @@ private struct LRSADocument {
       let shape = try golden.tensors.tensor(name).shape
       return Tensor(
         try golden.floats(name), heads: shape[0], tokens: shape[1], headDim: shape[2],
-        type: golden.elementType)
+        type: ["k", "v"].contains(name) ? golden.sessionType : golden.elementType)
     }
     replay = LRSAReplay(geometry: try golden.retention.geometry(layer: 0), tokens: golden.tokens)
     (q, k, v, w) = (try tensor("q"), try tensor("k"), try tensor("v"), try tensor("w"))

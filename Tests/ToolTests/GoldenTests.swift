@@ -8,13 +8,15 @@ struct GoldenTests {
   @Test func everyCasePasses() throws {
     let run = try Program.run("lagoon-bench", ["golden", Self.folder.path])
     #expect(run.status == 0, "\(run.output)\(run.errors)")
-    #expect(run.output.contains("19 of 19 cases pass"), "\(run.output)")
+    #expect(run.output.contains("22 of 22 cases pass"), "\(run.output)")
   }
 
-  /// Keeps one wrong position, then one wrong output: the check must notice each.
-  @Test(arguments: ["retained", "out"])
-  func aChangedCaseMisses(tensor: String) throws {
-    let name = "e_h8_d16_s2_l8_r0.75_t61"
+  /// One wrong position, output, gradient of the log-sum-exp or of a key: the check must notice each.
+  @Test(arguments: [
+    ("retained", "e_h8_d16_s2_l8_r0.75_t61"), ("out", "e_h8_d16_s2_l8_r0.75_t61"),
+    ("u", "lrsa_dlse_h1_hq2_d16_s3_l10_r0.3_t67"), ("dk", "lrsa_bf16_h2_d16_s4_l8_r0.5_t61"),
+  ])
+  func aChangedCaseMisses(tensor: String, name: String) throws {
     let copy = FileManager.default.temporaryDirectory
       .appendingPathComponent("lagoon-golden-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: copy, withIntermediateDirectories: true)

@@ -10,6 +10,8 @@ struct GoldenVariant {
     case one = "1"
     case seven = "7"
     case lag = "L"
+    /// The chunks that an LRSA case was made with.
+    case own
   }
 
   let cut: Cut
@@ -18,8 +20,8 @@ struct GoldenVariant {
   /// `kill -9` and restart once half of the tokens are committed, with a further chunk staged.
   let kill: Bool
 
-  static var all: [GoldenVariant] {
-    Cut.allCases.flatMap { cut in
+  static func all(of golden: GoldenCase) -> [GoldenVariant] {
+    Cut.allCases.filter { $0 != .own || golden.kind == .lrsa }.flatMap { cut in
       [false, true].flatMap { arena in
         [false, true].map { GoldenVariant(cut: cut, arena: arena, kill: $0) }
       }
@@ -28,8 +30,16 @@ struct GoldenVariant {
 
   var name: String { "cut \(cut.rawValue), \(arena ? "arena" : "inline")\(kill ? ", kill -9" : "")" }
 
-  func chunks(tokens: Int, lag: Int) -> [Range<Int>] {
-    let size = [.whole: max(tokens, 1), .one: 1, .seven: 7, .lag: lag][cut, default: 1]
+  func chunks(_ golden: GoldenCase) throws -> [Range<Int>] {
+    let tokens = golden.tokens
+    let size: Int
+    switch cut {
+    case .whole: size = max(tokens, 1)
+    case .one: size = 1
+    case .seven: size = 7
+    case .lag: size = golden.lag
+    case .own: return try golden.chunks()
+    }
     return stride(from: 0, to: tokens, by: size).map { $0..<min($0 + size, tokens) }
   }
 }
@@ -84,7 +94,7 @@ struct GoldenRun {
   private func sessionParameters(_ policy: PolicyKind) -> SessionParameters {
     var session = SessionParameters(
       name: "golden", layers: 1, kvHeads: golden.kvHeads, headDim: golden.headDim,
-      elementType: golden.elementType)
+      elementType: golden.sessionType)
     session.policy = policy
     session.sinks = golden.sinks
     session.lag = golden.lag
@@ -102,6 +112,16 @@ struct GoldenRun {
       layout: variant.arena ? .tokenMajor : .headMajor)
   }
 
+  /// Tokens of a tensor `[queryHeads, tokens]` in the variant's layout; nil where a case has none of this name.
+  private func sums(_ name: String, _ tokens: Range<Int>) throws -> [Float]? {
+    guard golden.tensors.contains(name) else { return nil }
+    let all = try golden.floats(name)
+    if variant.arena {
+      return tokens.flatMap { token in (0..<golden.queryHeads).map { all[$0 * golden.tokens + token] } }
+    }
+    return (0..<golden.queryHeads).flatMap { head in tokens.map { all[head * golden.tokens + $0] } }
+  }
+
   /// Streams the whole case in. `feed` gets each chunk's rows into the session, and is called again for chunks that a kill
   /// took away.
   private func stream(
@@ -112,7 +132,7 @@ struct GoldenRun {
     var connection = try connect()
     var session = try connection.createSession(sessionParameters(policy))
     try session.begin(capacity: max(golden.tokens, 1))
-    let chunks = variant.chunks(tokens: golden.tokens, lag: golden.lag)
+    let chunks = try variant.chunks(golden)
     var committed = 0
     var killed = false
     var index = 0
@@ -184,14 +204,14 @@ struct GoldenRun {
   private func compareGradients(_ session: RemoteSession, _ errors: inout GoldenErrors) throws {
     let pass = try session.beginBackward()
     var worst: [String: Double] = [:]
-    for chunk in variant.chunks(tokens: golden.tokens, lag: golden.lag).reversed() {
+    for chunk in try variant.chunks(golden).reversed() {
       let queries = try tensor("q", chunk)
       let attention = try session.stepAt(
         layer: 0, first: chunk.lowerBound, queries: queries,
         rows: (try tensor("k", chunk), try tensor("v", chunk)))
       let gradients = try pass.step(
         layer: 0, first: chunk.lowerBound, queries: queries, attention: attention,
-        dOut: try tensor("w", chunk))
+        dOut: try tensor("w", chunk), dLogSumExp: try sums("u", chunk))
       for (name, heads, have) in [
         ("dq", golden.queryHeads, gradients.queries), ("dk", golden.kvHeads, gradients.keys),
         ("dv", golden.kvHeads, gradients.values),
