@@ -91,6 +91,6 @@ struct Report: ParsableCommand {
       design.isSmoke ? "**A smoke run: it shows that the machinery works, and nothing else.** " : ""
     return warning
       + "Measured: \(trained.count) of \(design.seeds.count) seeds, \(design.steps) steps, \(design.documents) documents in the main "
-      + "test set; \(Units.seconds(seconds)) of programs; \(measurements.compute ?? "nothing computed yet").\n"
+      + "test set; \(Units.seconds(seconds)) of programs, side by side; \(measurements.compute ?? "nothing computed yet").\n"
   }
 }
