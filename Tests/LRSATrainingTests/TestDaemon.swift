@@ -36,9 +36,8 @@ struct TestDaemon {
         name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
         headDim: configuration.headDim, elementType: type, policy: retention.policy, sinks: retention.sinks,
         lag: retention.lag, ratio: retention.ratio, valueWeight: retention.valueWeight, archive: true))
-    let attention = try DaemonTrainingAttention(session, configuration, chunk: chunk) {
-      try? connection.deleteSession(name)
-    }
+    let attention = try DaemonTrainingAttention(
+      session, configuration, chunk: chunk, onClose: { try? connection.deleteSession(name) })
     defer { attention.close() }
     return try body(attention, session)
   }
