@@ -180,7 +180,7 @@ import Transformer
     try withRun { written, other in
       let url = URL(fileURLWithPath: path(written, file))
       let whole = try Data(contentsOf: url)
-      for length in stride(from: 0, to: whole.count, by: max(1, whole.count / 200)) {
+      for length in stride(from: 0, to: whole.count, by: max(1, whole.count / 64)) {
         try whole.prefix(length).write(to: url)
         #expect(throws: TrainingError.self, "\(file), \(length) bytes") { _ = try other.restore() }
       }
