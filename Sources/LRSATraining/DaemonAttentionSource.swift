@@ -52,11 +52,10 @@ public final class DaemonAttentionSource: AttentionSource {
     let session = try connection.createSession(parameters)
     let reach = settings.backpropagatedChunks.map { $0 * chunk }
     return try DaemonTrainingAttention(
-      session, configuration, chunk: chunk, detachedBefore: { first in reach.map { max(0, first - $0) } ?? 0 }
-    ) {
-      // A lost connection cannot delete; the session is as good as gone then.
-      try? connection.deleteSession(parameters.name)
-    }
+      session, configuration, chunk: chunk,
+      detachedBefore: { first in reach.map { max(0, first - $0) } ?? 0 },
+      // A lost connection cannot delete; the session is gone with it.
+      onClose: { try? connection.deleteSession(parameters.name) })
   }
 
   /// Waits for a daemon that went away, up to a minute.

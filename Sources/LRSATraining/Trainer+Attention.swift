@@ -24,7 +24,7 @@ extension Trainer {
   /// Runs `body` until it comes through: what a daemon's death spoils is undone and done again.
   ///
   /// - Parameter undo: called after each failure.
-  func retrying<Result>(undo: () -> Void, _ body: () throws -> Result) throws -> Result {
+  func retrying<Result>(undo: () -> Void, body: () throws -> Result) throws -> Result {
     var attempts = 0
     while true {
       do {

@@ -14,15 +14,9 @@ extension Trainer {
     for index in 0..<count {
       observe(.evaluating(step: state.step, documents: index))
       let document = try corpus.heldOut(index)
-      loss += try retrying(undo: {}) {
-        try withAttention(of: [document], first: nil) { lanes in
-          let loss = try BatchPass(decoder: decoder, chunk: settings.chunk).evaluate(lanes) { _ in
-            try stopIfAsked()
-          }
-          if index == 0 { drift = try keptSetDrift(lanes[0].attention) }
-          return loss
-        }
-      }
+      let read = try retrying(undo: {}, body: { try self.read(document, probe: index == 0) })
+      loss += read.loss
+      drift = read.drift ?? drift
       targets += document.targetCount
       bytes = document.bytes > 0 ? bytes.map { $0 + document.bytes } : nil
     }
@@ -38,6 +32,15 @@ extension Trainer {
       documents: count, keptSetDrift: drift, isBest: isBest)
     try runLog.append(record)
     observe(.evaluation(record))
+  }
+
+  /// - Parameter probe: whether its kept sets are compared with those of the first evaluation.
+  private func read(_ document: TrainingDocument, probe: Bool) throws -> (loss: Double, drift: Double?) {
+    try withAttention(of: [document], first: nil) { lanes in
+      let pass = BatchPass<Source.Attention>(decoder: decoder, chunk: settings.chunk)
+      let loss = try pass.evaluate(lanes) { _ in try stopIfAsked() }
+      return (loss, probe ? try keptSetDrift(lanes[0].attention) : nil)
+    }
   }
 
   /// The share of chosen rows that the run's first evaluation did not choose, in the same document.

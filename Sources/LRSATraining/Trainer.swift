@@ -136,29 +136,31 @@ public final class Trainer<Source: AttentionSource> {
     let documents = try draws.map { try corpus.document($0) }
     let before = state.documentsOfStep == 0 ? nil : decoder.gradients.copy()
     let first = state.documents + state.documentsOfStep
-    let loss = try retrying(undo: {
-      if let before { decoder.gradients.take(before) } else { decoder.gradients.setToZero() }
-    }) {
-      try withAttention(of: documents, first: first) { lanes in
-        do {
-          return try BatchPass(decoder: decoder, chunk: settings.chunk).run(lanes, scale: 1 / Double(targets))
-          {
-            observe(.pass(step: state.step, documents: state.documentsOfStep, $0))
-            try stopIfAsked()
-          }
-        } catch let failure as NonFiniteLoss {
-          throw notFinite(
-            "the loss of \(documents[failure.document].origin) is not finite in the chunk at token \(failure.token)"
-          )
-        } catch let failure as LagoonError where failure.code == .nonFinite {
-          let origins = documents.map(\.origin).joined(separator: ", ")
-          throw notFinite("activations of \(origins) are not finite: \(failure.message)")
-        }
-      }
-    }
+    let loss = try retrying(
+      undo: { if let before { decoder.gradients.take(before) } else { decoder.gradients.setToZero() } },
+      body: { try addGradients(of: documents, first: first, targets: targets) })
     state.lossOfStep += loss
     state.documentsOfStep += draws.count
     state.secondsOfStep += (ContinuousClock.now - started).inSeconds
+  }
+
+  /// - Returns: the documents' part of the step's loss.
+  private func addGradients(of documents: [TrainingDocument], first: Int, targets: Int) throws -> Double {
+    try withAttention(of: documents, first: first) { lanes in
+      let pass = BatchPass<Source.Attention>(decoder: decoder, chunk: settings.chunk)
+      do {
+        return try pass.run(lanes, scale: 1 / Double(targets)) {
+          observe(.pass(step: state.step, documents: state.documentsOfStep, $0))
+          try stopIfAsked()
+        }
+      } catch let failure as NonFiniteLoss {
+        let origin = documents[failure.document].origin
+        throw notFinite("the loss of \(origin) is not finite in the chunk at token \(failure.token)")
+      } catch let failure as LagoonError where failure.code == .nonFinite {
+        let origins = documents.map(\.origin).joined(separator: ", ")
+        throw notFinite("activations of \(origins) are not finite: \(failure.message)")
+      }
+    }
   }
 
   private func finishStep(_ draws: [Draw], _ order: DataOrder, _ targets: Int) throws {
