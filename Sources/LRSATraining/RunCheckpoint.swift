@@ -28,7 +28,10 @@ package struct RunCheckpoints {
     _ state: RunState, _ model: any TrainedParameters, _ optimizer: AdamW, gradients: ParameterBuffer?
   ) throws {
     let files = FileManager.default
-    let name = String(format: "step-%08d-%06d", state.step, state.documentsOfStep)
+    // A step has one before and one after the held-out documents were read, in this order.
+    let isEvaluated = state.evaluatedStep == state.step && state.documentsOfStep == 0
+    let name =
+      String(format: "step-%08d-%06d", state.step, state.documentsOfStep) + (isEvaluated ? "-evaluated" : "")
     guard !list().contains(name) else { return }
     let partial = folder + "/.partial"
     try? files.removeItem(atPath: partial)
