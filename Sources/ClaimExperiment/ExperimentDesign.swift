@@ -5,6 +5,7 @@ package struct ExperimentDesign: Codable, Sendable, Hashable {
   /// Of the training documents and their order; the same in every arm.
   package var seeds: [Int]
   package var steps: Int
+  package var documentsPerStep: Int
   /// Of the main test set; the others are smaller.
   package var documents: Int
   /// Tokens, which are bytes, of a training document.
@@ -18,13 +19,15 @@ package struct ExperimentDesign: Codable, Sendable, Hashable {
   package var isSmoke: Bool
 
   package init(
-    model: String, seeds: [Int], steps: Int, documents: Int, length: Int = 2048, sinks: Int = 4,
+    model: String, seeds: [Int], steps: Int, documentsPerStep: Int, documents: Int, length: Int = 2048,
+    sinks: Int = 4,
     lag: Int = 64,
     numbers: ClosedRange<Int> = 4...16, isSmoke: Bool = false
   ) {
     self.model = model
     self.seeds = seeds
     self.steps = steps
+    self.documentsPerStep = documentsPerStep
     self.documents = documents
     self.length = length
     self.sinks = sinks
@@ -51,7 +54,10 @@ package struct ExperimentDesign: Codable, Sendable, Hashable {
   package var warmUp: Int { min(50, steps / 10) }
   /// A question stands further behind its statement than the window reaches.
   package var gap: Int { 2 * lag }
-  package var pilotDocuments: Int { max(1, documents * 3 / 5) }
+  /// In a test document: with more, a model of this size confuses them even when it has all of them in view.
+  var mostTestNumbers: Int { max(fewestNumbers, mostNumbers / 2) }
+  /// Of a seed; none is seen twice.
+  package var trainingDocuments: Int { steps * documentsPerStep }
 }
 
 /// How a model was trained.

@@ -37,13 +37,13 @@ package struct StagePlan {
 
   // MARK: Stages
 
-  private var numbers: String {
-    design.fewestNumbers == design.mostNumbers
-      ? "\(design.fewestNumbers)" : "\(design.fewestNumbers)...\(design.mostNumbers)"
+  private func numbers(most: Int) -> String {
+    design.fewestNumbers == most ? "\(most)" : "\(design.fewestNumbers)...\(most)"
   }
 
   private func plant(
-    _ name: String, file: String, length: Int, digits: Int, gap: Int, documents: Int, seed: Int,
+    _ name: String, file: String, length: Int, digits: Int, gap: Int, numbers: String, documents: Int,
+    seed: Int,
     _ more: [String]
   ) -> Stage {
     Stage(
@@ -59,13 +59,15 @@ package struct StagePlan {
   private func plant(training seed: Int) -> Stage {
     plant(
       "plant-train-\(seed)", file: "train-\(seed)", length: design.length, digits: ExperimentDesign.digits,
-      gap: design.gap, documents: design.steps, seed: seed,
+      gap: design.gap, numbers: numbers(most: design.mostNumbers), documents: design.trainingDocuments,
+      seed: seed,
       ["--plain-share", "\(ExperimentDesign.plainShare)"])
   }
 
   private func plant(_ set: TestSet) -> Stage {
     plant(
       "plant-\(set.file)", file: set.file, length: set.length, digits: set.digits, gap: set.gap,
+      numbers: numbers(most: design.mostTestNumbers),
       documents: set.documents, seed: set.seed, ["--held-out"])
   }
 
@@ -79,13 +81,14 @@ package struct StagePlan {
         "posttrain", design.model, "--data", "data/train-\(seed).jsonl", "--length", "\(design.length)",
         "--policy", keep.policy, "--ratio", "\(keep.ratio ?? 1)", "--sinks", "\(design.sinks)",
         "--lag", "\(design.lag)", "--dtype", "f32", "--chunk", "\(min(design.length, 2048))",
-        "--steps", "\(design.steps)", "--documents-per-step", "1", "--warm-up", "\(design.warmUp)",
+        "--steps", "\(design.steps)", "--documents-per-step", "\(design.documentsPerStep)", "--together", "1",
+        "--warm-up", "\(design.warmUp)",
         "--learning-rate", "\(ExperimentDesign.learningRate)", "--final-share",
         "\(ExperimentDesign.finalShare)",
         "--weight-decay", "\(ExperimentDesign.weightDecay)", "--clip", "\(ExperimentDesign.clip)",
         "--seed", "\(seed)", "--checkpoint-seconds", "30", "-o", run, "--json",
       ],
-      needs: ["plant-train-\(seed)"], work: Double(design.steps * design.length), run: run)
+      needs: ["plant-train-\(seed)"], work: Double(design.trainingDocuments * design.length), run: run)
   }
 
   private func evaluation(

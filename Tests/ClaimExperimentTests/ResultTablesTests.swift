@@ -4,7 +4,8 @@ import Foundation
 import Testing
 
 @Suite struct ResultTablesTests {
-  private static let design = ExperimentDesign(model: "/model", seeds: [1, 2, 3], steps: 500, documents: 100)
+  private static let design = ExperimentDesign(
+    model: "/model", seeds: [1, 2, 3], steps: 500, documentsPerStep: 4, documents: 100)
 
   /// What eval would print, with a recall for each policy.
   private func output(_ recalls: [(Keep, Double)]) throws -> EvalOutput {

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct StagePlanTests {
   private static let design = ExperimentDesign(
-    model: "/model", seeds: [1, 2, 3, 4, 5], steps: 500, documents: 100)
+    model: "/model", seeds: [1, 2, 3, 4, 5], steps: 500, documentsPerStep: 4, documents: 100)
   private let plan = StagePlan(Self.design)
 
   /// What stands behind an option.

@@ -21,8 +21,11 @@ struct Run: ParsableCommand {
   @Option(help: "Seeds: training documents and their order, the same in every arm.")
   var seeds = 5
 
-  @Option(help: "Steps of a training, one document each.")
+  @Option(help: "Steps of a training.")
   var steps: Int?
+
+  @Option(help: "Documents of a step.")
+  var documentsPerStep: Int?
 
   @Option(help: "Documents of the main test set; the others are smaller.")
   var documents: Int?
@@ -42,7 +45,8 @@ struct Run: ParsableCommand {
   @Option(help: "Tokens of a partition.")
   var lag = 64
 
-  @Option(help: "Most numbers of a document; the fewest are a quarter of them.")
+  @Option(
+    help: "Most numbers of a training document; the fewest are a quarter, a test document's most a half.")
   var numbers = 16
 
   @Option(
@@ -52,6 +56,9 @@ struct Run: ParsableCommand {
   func validate() throws {
     guard (1...10).contains(seeds) else { throw ValidationError("--seeds \(seeds) is not in 1...10.") }
     guard steps ?? 1 >= 1 else { throw ValidationError("--steps \(steps ?? 0): at least 1 is needed.") }
+    guard (1...1024).contains(documentsPerStep ?? 1) else {
+      throw ValidationError("--documents-per-step \(documentsPerStep ?? 0) is not in 1...1024.")
+    }
     guard documents ?? 1 >= 1 else {
       throw ValidationError("--documents \(documents ?? 0): at least 1 is needed.")
     }
@@ -62,7 +69,8 @@ struct Run: ParsableCommand {
   func run() throws {
     let design = ExperimentDesign(
       model: URL(filePath: model).standardizedFileURL.path, seeds: Array(1...(smoke ? min(seeds, 2) : seeds)),
-      steps: steps ?? (smoke ? 40 : 500), documents: documents ?? (smoke ? 12 : 100), length: length,
+      steps: steps ?? (smoke ? 40 : 500), documentsPerStep: documentsPerStep ?? 1,
+      documents: documents ?? (smoke ? 12 : 150), length: length,
       lag: lag,
       numbers: max(1, numbers / 4)...numbers, isSmoke: smoke)
     let folder = try ResultsFolder(self.folder)
