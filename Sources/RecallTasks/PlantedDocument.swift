@@ -9,12 +9,20 @@ public struct PlantedDocument: Sendable, Hashable, Codable {
   /// Which document of its seed it is.
   public var index: Int
   public var seed: UInt64
+  /// Byte ranges `[from, to]`, half-open and ascending, that training does not predict; nil: none are named.
+  public var ignored: [[Int]]?
 
   public init(text: String, planted: [PlantedNumber], index: Int, seed: UInt64) {
     self.text = text
     self.planted = planted
     self.index = index
     self.seed = seed
+  }
+
+  /// Names the digits that nobody could foretell as ignored: to predict them is to learn that digits cannot be.
+  public mutating func ignoreUnforeseeableDigits() {
+    ignored = planted.flatMap(\.unforeseeable).sorted { $0.lowerBound < $1.lowerBound }
+      .map { [$0.lowerBound, $0.upperBound] }
   }
 }
 
@@ -42,6 +50,12 @@ public struct PlantedNumber: Sendable, Hashable, Codable {
   public var answer: String { String(number.dropFirst(Self.askedDigits)) }
   /// Bytes of the document that hold the statement, both blanks included.
   public var statement: Range<Int> { stated..<stated + number.utf8.count + 4 }
+  /// Bytes of the document that nobody could foretell: all digits where the number is stated, and those that ask for it.
+  public var unforeseeable: [Range<Int>] {
+    let digits = stated + 2..<stated + 2 + number.utf8.count
+    guard let asked else { return [digits] }
+    return [digits, asked + 2..<asked + 2 + Self.askedDigits]
+  }
   /// Bytes of the document that hold the answer where the number is stated.
   public var statedAnswer: Range<Int> {
     stated + 2 + Self.askedDigits..<stated + 2 + number.utf8.count

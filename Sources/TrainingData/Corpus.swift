@@ -33,6 +33,9 @@ public final class Corpus: Sendable {
     guard !sources.isEmpty else { throw DataError(.invalidArgument, "no data") }
     let files = try sources.map { try SourceFiles(path: $0.path) }
     let vocabularySize = options.vocabularySize ?? tokenizer.vocabularySize
+    guard (1...DocumentEntry.largestVocabulary).contains(vocabularySize) else {
+      throw DataError(.invalidArgument, "a vocabulary of \(vocabularySize) tokens is outside of 1...2^31")
+    }
     let key = SpoolManifest.Key(
       version: SpoolManifest.version, tokenizer: tokenizerName, vocabularySize: vocabularySize,
       lossOn: options.lossOn, skipBad: options.skipBad, addsSpecialTokens: options.addsSpecialTokens,

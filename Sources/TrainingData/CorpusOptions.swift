@@ -39,8 +39,8 @@ public struct CorpusOptions: Sendable, Hashable {
     guard holdOut >= 0, holdOut < 1 else {
       throw DataError(.invalidArgument, "a held-out share of \(holdOut) is outside of 0 ≤ share < 1")
     }
-    if let vocabularySize, vocabularySize < 1 || vocabularySize > 1 << 32 {
-      throw DataError(.invalidArgument, "a vocabulary of \(vocabularySize) tokens is outside of 1...2^32")
+    if let vocabularySize, !(1...DocumentEntry.largestVocabulary).contains(vocabularySize) {
+      throw DataError(.invalidArgument, "a vocabulary of \(vocabularySize) tokens is outside of 1...2^31")
     }
     self.maximumTokens = maximumTokens
     self.lossOn = lossOn

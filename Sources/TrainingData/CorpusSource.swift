@@ -116,18 +116,26 @@ struct CorpusSource: Sendable {
     // The token after the piece is the last one's target.
     let end = min(found.range.upperBound + 1, found.part.upperBound)
     let tokens = try spooled.tokens.read(entry.offset + found.range.lowerBound..<entry.offset + end)
-    guard tokens.allSatisfy({ $0 < vocabularySize }) else {
+    let mark = DocumentEntry.ignoredMark
+    guard tokens.allSatisfy({ $0 & ~mark < vocabularySize }) else {
       throw .damaged("a token is outside of the vocabulary", spooled.tokens.path)
+    }
+    // A document with marks is never cut.
+    guard tokens.count(where: { $0 & mark != 0 }) == entry.ignored else {
+      throw .damaged("other tokens are ignored than were", spooled.tokens.path)
     }
     let count = found.range.count
     var textBytes = 0
     let targets: [UInt32?] = (0..<count).map { at in
-      guard at + 1 < tokens.count, found.range.lowerBound + at + 1 >= entry.firstTarget else { return nil }
+      guard at + 1 < tokens.count, found.range.lowerBound + at + 1 >= entry.firstTarget,
+        tokens[at + 1] & mark == 0
+      else { return nil }
       if !entry.kind.contains(.unknownText) { textBytes += bytes(tokens[at + 1]) }
       return tokens[at + 1]
     }
     return TrainingDocument(
-      tokens: Array(tokens.prefix(count)), targets: targets, origin: origin(found), bytes: textBytes)
+      tokens: tokens.prefix(count).map { $0 & ~mark }, targets: targets, origin: origin(found),
+      bytes: textBytes)
   }
 
   private func origin(_ piece: PieceTable.Piece) -> String {

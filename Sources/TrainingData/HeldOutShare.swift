@@ -21,8 +21,8 @@ enum HeldOutShare: Sendable, Hashable {
     switch self {
     case .documents(let border): return document < border ? entry.count : 0
     case .tokens(let border):
-      // A question is never divided.
-      if entry.kind.contains(.answerOnly) { return entry.count }
+      // What is not cut is not divided.
+      if entry.isWhole { return entry.count }
       let count = max(0, min(border - entry.offset, entry.count))
       if count < 2 { return 0 }
       return entry.count - count < 2 ? entry.count : count

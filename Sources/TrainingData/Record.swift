@@ -2,8 +2,9 @@ import StrictJSON
 
 /// One line of a `.jsonl` file.
 enum Record: Sendable, Hashable {
-  /// `{"text": "…"}`
-  case text([UInt8])
+  /// `{"text": "…"}`, perhaps with `"ignored": [[from, to], …]`: bytes of the text that are not to be predicted, ascending, apart,
+  /// none empty, within the text.
+  case text([UInt8], ignored: [Range<Int>])
   /// `{"tokens": [1, 2, …]}`
   case tokens([UInt32])
   /// `{"context": "…", "question": "…", "answer": "…"}`
@@ -28,6 +29,7 @@ enum Record: Sendable, Hashable {
   private struct Fields {
     var strings: [String: [UInt8]] = [:]
     var tokens: [UInt32]?
+    var ignored: [Range<Int>]?
 
     mutating func read(_ line: [UInt8], vocabularySize: Int) throws(JSONError) {
       var scanner = JSONScanner(line.span)
@@ -43,6 +45,9 @@ enum Record: Sendable, Hashable {
         case "tokens":
           guard try scanner.kind() == .array else { throw scanner.failure("\"tokens\" is not an array") }
           tokens = try Self.tokens(&scanner, vocabularySize: vocabularySize)
+        case "ignored":
+          guard try scanner.kind() == .array else { throw scanner.failure("\"ignored\" is not an array") }
+          ignored = try Self.ranges(&scanner)
         default: try scanner.skipValue()
         }
       }
@@ -64,10 +69,48 @@ enum Record: Sendable, Hashable {
       return tokens
     }
 
+    /// Pairs of bytes, ascending and apart.
+    private static func ranges(_ scanner: inout JSONScanner) throws(JSONError) -> [Range<Int>] {
+      var ranges: [Range<Int>] = []
+      try scanner.beginArray()
+      while try scanner.nextElement() {
+        guard try scanner.kind() == .array else { throw scanner.failure(notARange) }
+        var bounds: [Int] = []
+        try scanner.beginArray()
+        while try scanner.nextElement() {
+          guard bounds.count < 2 else { throw scanner.failure(notARange) }
+          bounds.append(try scanner.naturalNumber())
+        }
+        guard bounds.count == 2 else { throw scanner.failure(notARange) }
+        guard bounds[0] < bounds[1] else { throw scanner.failure("the ignored range \(bounds) is empty") }
+        guard bounds[0] >= ranges.last?.upperBound ?? 0 else {
+          throw scanner.failure("the ignored range \(bounds) does not lie behind the one before it")
+        }
+        ranges.append(bounds[0]..<bounds[1])
+      }
+      return ranges
+    }
+
+    private static let notARange = "an ignored range is not [from, to]"
+
+    /// The text, with what is ignored of it.
+    private func text() throws(BadText) -> Record {
+      let text = strings["text", default: []]
+      let ignored = ignored ?? []
+      if let last = ignored.last, last.upperBound > text.count {
+        throw BadText(
+          "the ignored range [\(last.lowerBound), \(last.upperBound)] is outside of the text of \(text.count) bytes"
+        )
+      }
+      return .text(text, ignored: ignored)
+    }
+
     func record() throws(BadText) -> Record {
       let present = (strings.keys + (tokens == nil ? [] : ["tokens"])).sorted()
       switch present {
-      case ["text"]: return .text(strings["text", default: []])
+      case ["text"]: return try text()
+      case _ where ignored != nil:
+        throw BadText("\"ignored\" belongs to a {\"text\"} only")
       case ["tokens"]: return .tokens(tokens ?? [])
       case ["answer", "context", "question"]:
         let answer = strings["answer", default: []]

@@ -16,6 +16,8 @@ struct SourceSpooler {
   private(set) var contents = SpoolManifest.Contents()
   /// Index of the file that is being read.
   private var file = 0
+  /// Marked tokens of the document that is being written.
+  private var ignored = 0
 
   init(
     folder: String, source: Int, encoder: TextEncoder, vocabularySize: Int, options: CorpusOptions,
@@ -94,10 +96,10 @@ struct SourceSpooler {
       return try skip(error, input, number)
     }
     switch record {
-    case .text(let text):
+    case .text(let text, let ignored):
       try document(of: input, line: number, kind: []) { writer in
         guard writer.options.lossOn != .answer else { throw BadText(Self.noAnswer) }
-        try writer.encode(text, begins: true)
+        try writer.encode(text, begins: true, ignored: ignored)
         try writer.write(writer.encoder.end)
         return 1
       }
@@ -134,12 +136,17 @@ struct SourceSpooler {
   ) throws {
     let mark = tokens.mark
     let first = tokens.count
+    ignored = 0
     do {
       let firstTarget = try body(&self)
       let count = tokens.count - first
       guard count >= 2 else { throw BadText("\(count) token\(count == 1 ? "" : "s"): a document needs 2") }
+      guard ignored < count - firstTarget else {
+        throw BadText("all tokens but the first are ignored: there is nothing to learn from")
+      }
       let entry = DocumentEntry(
-        offset: first, count: count, firstTarget: firstTarget, line: line ?? 0, file: file, kind: kind)
+        offset: first, count: count, firstTarget: firstTarget, line: line ?? 0, file: file, kind: kind,
+        ignored: ignored)
       // Skipped records that are too long are left to the reader: the spool does not depend on the length.
       if !options.skipBad, let tooLong = entry.tooLong(options.maximumTokens) { throw tooLong }
       try documents.append(entry.encoded)
@@ -161,28 +168,43 @@ struct SourceSpooler {
     }
   }
 
-  private func encode(_ text: [UInt8], begins: Bool) throws {
+  private mutating func encode(_ text: [UInt8], begins: Bool, ignored ranges: [Range<Int>] = []) throws {
     guard !text.isEmpty else { return }
+    var marker = IgnoredTokens(ranges, of: text, tokenizer: encoder.tokenizer)
     var stream = StreamingEncoder(encoder, begins: begins)
     for start in stride(from: 0, to: text.count, by: BlockReader.blockBytes) {
-      try write(stream.append(text[start..<min(text.count, start + BlockReader.blockBytes)]))
+      let part = text[start..<min(text.count, start + BlockReader.blockBytes)]
+      try write(try stream.append(part), &marker)
       try progress(0)
     }
-    try write(stream.finish())
+    try write(try stream.finish(), &marker)
+    try marker?.finish()
+    ignored += marker?.count ?? 0
+  }
+
+  /// Writes the next tokens of a text that may have ignored ranges.
+  private func write(_ ids: [UInt32], _ marker: inout IgnoredTokens?) throws {
+    try checkIDs(ids)
+    try tokens.append(marker?.mark(ids) ?? ids)
   }
 
   private func write(_ ids: [UInt32]) throws {
+    try checkIDs(ids)
+    try tokens.append(ids)
+  }
+
+  private func checkIDs(_ ids: [UInt32]) throws(BadText) {
     if let id = ids.first(where: { $0 >= vocabularySize }) {
       throw BadText("token \(id) is outside of the vocabulary of \(vocabularySize)")
     }
-    try tokens.append(ids)
   }
 }
 
 extension DocumentEntry {
   /// What is wrong with a document that must not be cut and has more than `maximum` tokens.
   func tooLong(_ maximum: Int) -> BadText? {
-    guard kind.contains(.answerOnly), count > maximum else { return nil }
-    return BadText("\(count) tokens, longer than --length \(maximum); a question is not cut")
+    guard isWhole, count > maximum else { return nil }
+    let what = kind.contains(.answerOnly) ? "a question" : "a text with ignored ranges"
+    return BadText("\(count) tokens, longer than --length \(maximum); \(what) is not cut")
   }
 }

@@ -2,7 +2,7 @@ import Foundation
 
 /// What a spool folder holds: `manifest.json`, which is written last, so that a spool is whole or is not there.
 struct SpoolManifest: Codable, Sendable {
-  static let version = 1
+  static let version = 2
   static let fileName = "manifest.json"
 
   /// What tokens depend on. A spool with the same is used again.

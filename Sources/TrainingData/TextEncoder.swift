@@ -2,7 +2,7 @@ import Tokenization
 
 /// A tokenizer, and what it puts around a whole text, so that a text can be encoded in parts.
 package struct TextEncoder: Sendable {
-  private let tokenizer: any Tokenizer
+  package let tokenizer: any Tokenizer
   private let addsSpecialTokens: Bool
   private let prefix: [UInt32]
   private let suffix: [UInt32]

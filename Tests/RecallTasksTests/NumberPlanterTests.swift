@@ -84,6 +84,35 @@ import Testing
     }
   }
 
+  /// All digits but those that a reader of the statement can know, and nothing else.
+  @Test(arguments: shapes) func onlyAnswersAreDigitsToBeForetold(_ planting: NumberPlanting) throws {
+    let planter = try planter(planting)
+    for index in 0..<20 {
+      var document = try planter.document(index)
+      #expect(document.ignored == nil)
+      let text = document.text
+      document.ignoreUnforeseeableDigits()
+      #expect(document.text == text)
+      let ignored = try #require(document.ignored)
+      #expect(ignored.flatMap { $0 } == ignored.flatMap { $0 }.sorted())
+      var bytes = Array(text.utf8)
+      for range in ignored {
+        #expect(range.count == 2 && range[0] < range[1])
+        for at in range[0]..<range[1] {
+          #expect((48...57).contains(bytes[at]))
+          bytes[at] = 0x23
+        }
+      }
+      let masked = String(decoding: bytes, as: UTF8.self)
+      let left = masked.split { !"0123456789".contains($0) }.map(String.init)
+      let answers = document.planted.filter { $0.asked != nil }.sorted { ($0.asked ?? 0) < ($1.asked ?? 0) }
+      #expect(left == answers.map(\.answer))
+      #expect(left.allSatisfy { masked.contains("[###\($0)]") })
+      let encoded = try JSONEncoder().encode(document)
+      #expect(try JSONDecoder().decode(PlantedDocument.self, from: encoded) == document)
+    }
+  }
+
   @Test func aDocumentDoesNotDependOnTheOthers() throws {
     let planting = NumberPlanting(length: 2048, plainShare: 0.5, seed: 11)
     let all = try (0..<30).map { try planter(planting).document($0) }

@@ -37,6 +37,48 @@ import TrainingData
         "the answer is empty: there is nothing to learn from"
       ),
       ("{\"context\": \"\", \"question\": \"\", \"answer\": \"x\"}", "1 token: a document needs 2"),
+      ("{\"text\": \"abc\", \"ignored\": 1}", "not a record: \"ignored\" is not an array (byte 27)"),
+      (
+        "{\"text\": \"abc\", \"ignored\": [1, 2]}",
+        "not a record: an ignored range is not [from, to] (byte 28)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[1]]}",
+        "not a record: an ignored range is not [from, to] (byte 31)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[1, 2, 3]]}",
+        "not a record: an ignored range is not [from, to] (byte 34)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[-1, 2]]}",
+        "not a record: expected a non-negative integer (byte 29)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[2, 2]]}",
+        "not a record: the ignored range [2, 2] is empty (byte 34)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[2, 3], [1, 2]]}",
+        "not a record: the ignored range [1, 2] does not lie behind the one before it (byte 42)"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[0, 2], [1, 3]]}",
+        "not a record: the ignored range [1, 3] does not lie behind the one before it (byte 42)"
+      ),
+      (
+        "{\"ignored\": [[1, 4]], \"text\": \"abc\"}",
+        "the ignored range [1, 4] is outside of the text of 3 bytes"
+      ),
+      (
+        "{\"text\": \"abc\", \"ignored\": [[1, 3]]}",
+        "all tokens but the first are ignored: there is nothing to learn from"
+      ),
+      ("{\"tokens\": [1, 2], \"ignored\": []}", "\"ignored\" belongs to a {\"text\"} only"),
+      (
+        "{\"context\": \"a\", \"question\": \"b\", \"answer\": \"c\", \"ignored\": [[0, 1]]}",
+        "\"ignored\" belongs to a {\"text\"} only"
+      ),
     ] {
       let folder = try Folder()
       try folder.write("a.jsonl", "{\"text\": \"good\"}\n\n\(line)\n{\"text\": \"fine\"}\n")
@@ -184,7 +226,7 @@ import TrainingData
       #expect(throws: DataError.self, "\(wrong)") { try DataSource(argument: wrong) }
     }
     for (length, share, vocabulary) in [
-      (3, 0.0, 5), (64, 1.0, 5), (64, -0.1, 5), (64, .nan, 5), (64, 0.1, 0),
+      (3, 0.0, 5), (64, 1.0, 5), (64, -0.1, 5), (64, .nan, 5), (64, 0.1, 0), (64, 0.1, 1 << 31 + 1),
     ] {
       let error = #expect(throws: DataError.self) {
         try CorpusOptions(maximumTokens: length, vocabularySize: vocabulary, holdOut: share)

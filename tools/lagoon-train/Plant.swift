@@ -11,7 +11,8 @@ struct Plant: ParsableCommand {
       From a text without digits, documents of exactly --length bytes. A number, such as " [41758213] ", is stated once; where \
       it is asked, its second occurrence begins with the three digits that ask for it, and the others are the answer. Each \
       line is {"text": …, "planted": [{"number", "stated", "asked"}, …]}, offsets in bytes. Document N of a seed is the same \
-      however many are made.
+      however many are made. "ignored" names the bytes that training does not predict: digits that nobody could know, all where \
+      a number is stated and the first three where it is asked.
 
       EXAMPLES
         lagoon-train plant --text kjv.txt --length 2048 --plain-share 0.5 --documents 2000 --seed 1 --hold-out 0.05 -o train.jsonl
@@ -31,6 +32,9 @@ struct Plant: ParsableCommand {
 
   @Option(help: "Share of documents that are plain text, 0...1.")
   var plainShare = 0.0
+
+  @Flag(help: "Have training predict every digit, also those that nobody could know.")
+  var lossOnDigits = false
 
   @Option(name: .shortAndLong, help: "The .jsonl file to write.")
   var output: String
@@ -82,7 +86,8 @@ struct Plant: ParsableCommand {
     let progress = ProgressLine(total: documents, unit: "documents")
     defer { progress.finish() }
     for number in 0..<documents {
-      let document = try planter.document(first + number)
+      var document = try planter.document(first + number)
+      if !lossOnDigits { document.ignoreUnforeseeableDigits() }
       let line = try encoder.encode(document) + Data([0x0A])
       try file.write(contentsOf: line)
       result.plain += document.planted.isEmpty ? 1 : 0
