@@ -11,7 +11,7 @@ struct LagoonTrain: ParsableCommand {
       MODEL is a Hugging Face folder. A daemon is used by --socket; without it each command starts a daemon of its own.
 
       EXAMPLES
-        lagoon-train posttrain data/kjv-tiny --data train.jsonl --lag 64 --ratio 0.25 -o runs/recall
+        lagoon-train posttrain data/kjv-tiny --data train.jsonl --lag 64 --lora-rank 16 -o runs/recall
         lagoon-train gradients data/kjv-tiny --tokens ids.json --sinks 4 --lag 64 --ratio 0.25 -o gradients.safetensors
         lagoon-train merge data/kjv-tiny runs/recall/model -o merged
         lagoon-train plant --text kjv.txt --length 2048 --documents 2000 --hold-out 0.05 -o train.jsonl

@@ -18,7 +18,7 @@ struct Posttrain: ParsableCommand {
 
       EXAMPLES
         lagoon-train posttrain data/kjv-tiny --data book.txt --length 16384 --lag 128 --ratio 0.125 -o runs/book
-        lagoon-train posttrain data/kjv-tiny --data book.txt -o runs/book --resume
+        lagoon-train posttrain data/kjv-tiny --data book.txt --length 16384 --lag 128 --ratio 0.125 -o runs/book --resume
         lagoon-train posttrain MODEL --data qa.jsonl --loss answer --mix lagkv:0.25=3 --mix full=1 -o runs/qa
       """)
 
