@@ -41,7 +41,7 @@ public struct BitsPerByteEvaluation {
     var kept = KeptShares(layers: model.configuration.layers)
     var done = 0
     for tokens in documents {
-      try TemporarySession.with(connection, parameters) { session in
+      try connection.withScratchSession(parameters) { session in
         let reader = DocumentReader(model: model, session: session, chunk: chunk)
         try reader.read(tokens, logits: .all) { range, logits in
           add(range, logits, tokens, firstBucket, to: &buckets)
@@ -54,7 +54,7 @@ public struct BitsPerByteEvaluation {
     return BitsPerByteResult(
       policy: parameters.policy.name, sinks: parameters.sinks, lag: parameters.lag, ratio: parameters.ratio,
       documents: documents.count, tokens: done, buckets: buckets, kept: kept.rows, layers: kept.shares,
-      seconds: (ContinuousClock.now - clock).inSeconds)
+      seconds: (ContinuousClock.now - clock) / .seconds(1))
   }
 
   private func add(
@@ -113,9 +113,4 @@ public struct BitsPerByteResult: Sendable, Hashable, Codable {
     let bytes = buckets.reduce(0) { $0 + $1.bytes }
     return buckets.reduce(0.0) { $0 + $1.nll } / log(2) / Double(max(1, bytes))
   }
-}
-
-extension Duration {
-  /// As a floating-point number.
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

@@ -64,25 +64,3 @@ final class DocumentReader {
     return (sum, isGreedy)
   }
 }
-
-/// A session that is gone when its work is done.
-enum TemporarySession {
-  static func with<Result>(
-    _ connection: LagoonConnection, _ parameters: SessionParameters, _ body: (RemoteSession) throws -> Result
-  ) throws -> Result {
-    var parameters = parameters
-    parameters.name = "evaluation-\(UInt64.random(in: 0...UInt64.max))"
-    let session = try connection.createSession(parameters)
-    do {
-      let result = try body(session)
-      try session.close()
-      try connection.deleteSession(parameters.name)
-      return result
-    } catch {
-      // What went wrong first is what counts; the session may be out of reach by now.
-      try? session.close()
-      try? connection.deleteSession(parameters.name)
-      throw error
-    }
-  }
-}

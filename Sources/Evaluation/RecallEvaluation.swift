@@ -51,14 +51,14 @@ public struct RecallEvaluation {
     var tally = RecallTally(layers: model.configuration.layers)
     for (number, document) in documents.enumerated() where !document.questions.isEmpty {
       let tokenized = try TokenizedDocument(document, tokenizer)
-      try TemporarySession.with(connection, parameters) { session in
+      try connection.withScratchSession(parameters) { session in
         try ask(document, number, tokenized, session, scoring, &tally) { try progress(number) }
       }
       tally.documents += 1
       tally.tokens += tokenized.tokens.count
       try progress(number + 1)
     }
-    return tally.result(parameters, seconds: (ContinuousClock.now - clock).inSeconds)
+    return tally.result(parameters, seconds: (ContinuousClock.now - clock) / .seconds(1))
   }
 
   private func ask(

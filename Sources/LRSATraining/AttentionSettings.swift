@@ -52,7 +52,7 @@ public struct AttentionSettings: Codable, Sendable, Hashable {
     guard let number, choices.count > 1 else { return choices[0] }
     var random = SplitMix64(seed: Self.mixed(seed, number))
     let total = choices.reduce(0) { $0 + $1.weight }
-    var draw = Double(random.next() >> 11) * 0x1p-53 * total
+    var draw = random.unit() * total
     for choice in choices {
       draw -= choice.weight
       if draw < 0 { return choice }

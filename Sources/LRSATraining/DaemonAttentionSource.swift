@@ -59,7 +59,7 @@ public final class DaemonAttentionSource: AttentionSource {
   }
 
   /// Waits for a daemon that went away, up to a minute.
-  public func recover(from error: any Error) throws -> Bool {
+  public func recover(from error: any Error, giveUp: () -> Bool) throws -> Bool {
     guard let failure = error as? LagoonError else { return false }
     switch failure.code {
     case .connectionLost, .cannotConnect, .backwardLost, .shuttingDown, .notFound: break
@@ -67,7 +67,7 @@ public final class DaemonAttentionSource: AttentionSource {
     }
     connection = nil
     let deadline = Date.now + Self.patience
-    while true {
+    while !giveUp() {
       do {
         connection = try connect()
         return true
@@ -75,5 +75,6 @@ public final class DaemonAttentionSource: AttentionSource {
         Thread.sleep(forTimeInterval: 0.2)
       }
     }
+    return false
   }
 }

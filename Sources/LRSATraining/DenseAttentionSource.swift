@@ -27,7 +27,7 @@ public final class DenseAttentionSource: AttentionSource {
   public func checkRoom(for bytes: Int) {}
 
   /// Nothing here can go away.
-  public func recover(from error: any Error) -> Bool { false }
+  public func recover(from error: any Error, giveUp: () -> Bool) -> Bool { false }
 }
 
 /// Full attention of one document, in memory that goes on to the next.

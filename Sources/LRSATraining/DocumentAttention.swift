@@ -38,6 +38,7 @@ public protocol AttentionSource: AnyObject {
 
   /// After a failure: makes ready for trying the document again.
   ///
+  /// - Parameter giveUp: asked while it waits: whether to stop waiting.
   /// - Returns: false when trying again cannot help.
-  func recover(from error: any Error) throws -> Bool
+  func recover(from error: any Error, giveUp: () -> Bool) throws -> Bool
 }

@@ -1,28 +1,20 @@
 import Foundation
+import Safetensors
 
-/// Files and renames that are on the disk when the call returns.
+/// Files and folders that are in their place, on the disk, when the call returns.
 enum DurableFile {
+  /// Writes a file, which appears whole or not at all.
   static func write(_ data: Data, to path: String) throws {
-    let temporary = path + ".tmp"
-    try data.write(to: URL(fileURLWithPath: temporary))
-    try sync(temporary)
-    try rename(temporary, to: path)
+    var file = try AtomicFile(path: path)
+    try file.append([UInt8](data))
+    try file.commit()
   }
 
-  /// Puts a file or folder into its place, over a file that is there.
+  /// Puts a finished folder into its place, where none is.
   static func rename(_ from: String, to path: String) throws {
-    guard Glibc.rename(from, path) == 0 else { throw failure("cannot rename \(from) to \(path)") }
-    try sync((path as NSString).deletingLastPathComponent)
-  }
-
-  private static func sync(_ path: String) throws {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw failure("cannot open \(path)") }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw failure("cannot sync \(path)") }
-  }
-
-  private static func failure(_ what: String) -> TrainingError {
-    TrainingError("\(what): \(String(cString: strerror(errno)))")
+    guard Glibc.rename(from, path) == 0 else {
+      throw TrainingError("cannot rename \(from) to \(path): \(String(cString: strerror(errno)))")
+    }
+    try AtomicFile.syncFolder(of: path)
   }
 }

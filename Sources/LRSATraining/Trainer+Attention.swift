@@ -33,7 +33,9 @@ extension Trainer {
         undo()
         try stopIfAsked()
         attempts += 1
-        guard attempts < Self.attempts, try source.recover(from: error) else { throw error }
+        let isReady = try attempts < Self.attempts && source.recover(from: error, giveUp: isStopping)
+        try stopIfAsked()
+        guard isReady else { throw error }
         observe(.note(step: state.step, "trying again after: \(error)"))
       }
     }

@@ -141,7 +141,7 @@ public final class Trainer<Source: AttentionSource> {
       body: { try addGradients(of: documents, first: first, targets: targets) })
     state.lossOfStep += loss
     state.documentsOfStep += draws.count
-    state.secondsOfStep += (ContinuousClock.now - started).inSeconds
+    state.secondsOfStep += (ContinuousClock.now - started) / .seconds(1)
   }
 
   /// - Returns: the documents' part of the step's loss.
@@ -181,7 +181,7 @@ public final class Trainer<Source: AttentionSource> {
     decoder.gradients.setToZero()
     var tokens = 0
     for draw in draws { tokens += try corpus.document(draw).tokens.count }
-    let seconds = state.secondsOfStep + (ContinuousClock.now - started).inSeconds
+    let seconds = state.secondsOfStep + (ContinuousClock.now - started) / .seconds(1)
     let loss = state.lossOfStep
     state.order = order
     state.step += 1
@@ -209,7 +209,7 @@ public final class Trainer<Source: AttentionSource> {
   // MARK: Checkpoints
 
   private func checkpointIfDue() throws {
-    if (ContinuousClock.now - lastCheckpoint).inSeconds >= cadence.checkpointSeconds { try checkpoint() }
+    if (ContinuousClock.now - lastCheckpoint) / .seconds(1) >= cadence.checkpointSeconds { try checkpoint() }
   }
 
   private func checkpoint() throws {
@@ -219,8 +219,4 @@ public final class Trainer<Source: AttentionSource> {
       state, model, optimizer, gradients: state.documentsOfStep > 0 ? decoder.gradients : nil)
     lastCheckpoint = .now
   }
-}
-
-extension Duration {
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import LagoonClient
 import LanguageModel
 import ToolSupport
@@ -18,6 +19,16 @@ package struct DaemonOptions: ParsableArguments {
     if socket != nil, store != nil {
       throw ValidationError("--store goes without --socket: that daemon has its store.")
     }
+  }
+
+  /// An existing folder on the disk of this command's own daemon's store; nil when a named daemon is used.
+  package var ownStore: String? {
+    guard socket == nil else { return nil }
+    guard var folder = store.map({ URL(fileURLWithPath: $0) }) else { return PrivateDaemon.temporaryBase }
+    while !FileManager.default.fileExists(atPath: folder.path), folder.path != "/" {
+      folder.deleteLastPathComponent()
+    }
+    return folder.path
   }
 
   /// Whether sessions are gone when the command ends.

@@ -185,10 +185,13 @@ public final class PrivateDaemon: Sendable {
     return "; its log ends with\n" + lines.map { "  \($0)" }.joined(separator: "\n")
   }
 
+  /// Where daemons have their temporary folders. A socket's path has at most 107 bytes; a long $TMPDIR leaves no room.
+  public static var temporaryBase: String {
+    ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.utf8.count < 60 ? $0 : nil } ?? "/tmp"
+  }
+
   private static func makeTemporaryFolder() throws(ToolError) -> String {
-    // A socket's path has at most 107 bytes; a long $TMPDIR leaves no room.
-    let base =
-      ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.utf8.count < 60 ? $0 : nil } ?? "/tmp"
+    let base = temporaryBase
     var template = Array((base + "/lagoon-XXXXXX").utf8CString)
     let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
     guard made else {

@@ -67,7 +67,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
   }
 
   /// Uniform in `0..<1`, 53 bits.
-  mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+  package mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 }
 
 /// Negative log-likelihood of tokens under logits, in f64.

@@ -112,7 +112,7 @@ struct LongDocument: ParsableCommand {
     try trainer.run()
     var samples = 0
     while trainer.isRunning {
-      let parts = [trainer.processIdentifier, daemon.processIdentifier ?? 0].map(UnsharedMemory.bytes)
+      let parts = [trainer.processIdentifier, daemon.processIdentifier ?? 0].map(ResidentMemory.unsharedBytes)
       row.memoryBytes = max(row.memoryBytes, parts[0] + parts[1])
       row.trainerBytes = max(row.trainerBytes, parts[0])
       row.daemonBytes = max(row.daemonBytes, parts[1])
@@ -142,18 +142,5 @@ struct LongDocument: ParsableCommand {
     var kind: String
     var seconds: Double = 0
     var loss: Double = 0
-  }
-}
-
-/// Memory that a process cannot give back to files.
-enum UnsharedMemory {
-  /// Bytes of RssAnon and RssShmem of /proc/PID/status; 0 when the process is gone.
-  static func bytes(of process: Int32) -> Int {
-    guard let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else { return 0 }
-    var sum = 0
-    for line in text.split(separator: "\n") where line.hasPrefix("RssAnon:") || line.hasPrefix("RssShmem:") {
-      sum += (line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
-    }
-    return sum
   }
 }

@@ -61,8 +61,7 @@ struct Posttrain: ParsableCommand {
       model: model, data: data, optimizer: optimizer, seed: seed, run: runOptions, decoder: decoder,
       trained: try adapter.parameters(decoder, seed: seed), trainedSummary: adapter.summary,
       rope: rotary.override,
-      attention: attention, length: length,
-      chunk: chunk)
+      attention: attention, length: length, chunk: chunk, store: daemon.ownStore)
     let supply = DaemonSupply(
       daemon, arenaBytes: DaemonTrainingAttention.arenaBytes(decoder.configuration, chunk: chunk))
     defer { supply.close() }

@@ -46,7 +46,7 @@ struct Pretrain: ParsableCommand {
       model: model, data: data, optimizer: optimizer, seed: seed, run: runOptions, decoder: decoder,
       trained: try adapter.parameters(decoder, seed: seed),
       trainedSummary: adapter.summary + (fromScratch ? ", from scratch" : ""),
-      rope: rotary.override, attention: nil, length: length, chunk: chunk)
+      rope: rotary.override, attention: nil, length: length, chunk: chunk, store: nil)
     try job.train {
       DenseAttentionSource(decoder.configuration, compute: model.compute, capacity: length)
     }

@@ -65,15 +65,30 @@ struct TrainingEstimate: Encodable {
     return 2 * width * bytes * (tokens + (kept.max() ?? tokens)) + 8 * width * (kept.max() ?? tokens)
   }
 
-  /// - Throws: when the disk has no room for the run's folder.
-  func refuseUnlessItFits(in folder: String) throws {
-    let attributes = try FileManager.default.attributesOfFileSystem(forPath: folder)
-    guard let free = (attributes[.systemFreeSize] as? NSNumber)?.int64Value, free < folderBytes else {
-      return
+  /// - Parameters:
+  ///   - folder: the run's.
+  ///   - store: where this command's own daemon keeps its store; nil when a daemon that is running is used, which has its quota.
+  /// - Throws: when a disk has no room.
+  func refuseUnlessItFits(in folder: String, store: String?) throws {
+    var needs = [(folder, folderBytes, "choose another folder with -o")]
+    if let store, storeBytes > 0 {
+      if try Self.fileSystem(of: store) == Self.fileSystem(of: folder) {
+        needs = [(folder, folderBytes + storeBytes, "choose another folder with -o, or with --store")]
+      } else {
+        needs.append((store, storeBytes, "choose another folder with --store"))
+      }
     }
-    throw ToolError(
-      "the run needs about \(Units.bytes(folderBytes)) in \(folder), where \(Units.bytes(Int(free))) are free: "
-        + "choose another folder or make room")
+    for (folder, bytes, remedy) in needs {
+      let free = try FileManager.default.attributesOfFileSystem(forPath: folder)[.systemFreeSize] as? NSNumber
+      guard let free = free?.intValue, free < bytes else { continue }
+      throw ToolError(
+        "the run needs about \(Units.bytes(bytes)) in \(folder), where \(Units.bytes(free)) are free: \(remedy), or make room"
+      )
+    }
+  }
+
+  private static func fileSystem(of folder: String) throws -> Int? {
+    (try FileManager.default.attributesOfFileSystem(forPath: folder)[.systemNumber] as? NSNumber)?.intValue
   }
 
   /// Times a few chunks of the first document, then prints.

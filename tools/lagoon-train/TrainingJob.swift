@@ -22,6 +22,8 @@ struct TrainingJob {
   let attention: AttentionSettings?
   let length: Int
   let chunk: Int
+  /// Folder of the store that this command's own daemon has; nil without such a daemon.
+  let store: String?
 
   struct Result: Encodable {
     var run: String
@@ -54,7 +56,7 @@ struct TrainingJob {
     try folder.settle(settings(corpus), resuming: run.resume)
     let source = try source()
     let estimate = TrainingEstimate(self, corpus)
-    try estimate.refuseUnlessItFits(in: folder.path)
+    try estimate.refuseUnlessItFits(in: folder.path, store: store)
     try source.checkRoom(for: estimate.storeBytes)
     let narrator = Narrator(steps: optimizer.steps, isVerbose: run.verbose)
     defer { narrator.finish() }

@@ -48,8 +48,10 @@ struct OptimizerOptions: ParsableArguments {
   @Option(help: "Learning rate at the end of the warm-up.")
   var learningRate = 3e-4
 
-  @Option(help: ArgumentHelp("Steps in which the learning rate rises.", valueName: "steps"))
-  var warmUp = 50
+  @Option(
+    help: ArgumentHelp(
+      "Steps in which the learning rate rises (default: a tenth of all, at most 50).", valueName: "steps"))
+  var warmUp: Int?
 
   @Option(
     help: ArgumentHelp("Learning rate of the last step, as a share of the highest.", valueName: "share"))
@@ -82,7 +84,9 @@ struct OptimizerOptions: ParsableArguments {
     )
     if let together { try check((1...64).contains(together), "--together \(together) is not in 1...64.") }
     try check(learningRate.isFinite && learningRate > 0, "--learning-rate \(learningRate) is not above 0.")
-    try check((0...steps).contains(warmUp), "--warm-up \(warmUp) is not in 0...\(steps), the run's steps.")
+    if let warmUp {
+      try check((0...steps).contains(warmUp), "--warm-up \(warmUp) is not in 0...\(steps), the run's steps.")
+    }
     try check((0...1).contains(finalShare), "--final-share \(finalShare) is not in 0...1.")
     try check(weightDecay.isFinite && weightDecay >= 0, "--weight-decay \(weightDecay) is negative.")
     try check((0..<1).contains(beta1), "--beta1 \(beta1) is not in 0..<1.")
@@ -92,7 +96,8 @@ struct OptimizerOptions: ParsableArguments {
   }
 
   var schedule: LearningRateSchedule {
-    LearningRateSchedule(peak: learningRate, finalShare: finalShare, warmUpSteps: warmUp, steps: steps)
+    LearningRateSchedule(
+      peak: learningRate, finalShare: finalShare, warmUpSteps: warmUp ?? min(50, steps / 10), steps: steps)
   }
 
   var optimizer: AdamW.Settings {
