@@ -131,7 +131,7 @@ let package = Package(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
         "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
-        "LRSATraining", "ToolSupport", "CLMDB",
+        "LRSATraining", "ToolSupport", "CLMDB", "CZstd",
       ]),
 
     tests("KernelsTests", ["Kernels"]),

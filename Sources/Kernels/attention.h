@@ -8,7 +8,7 @@
 
 namespace lagoon {
 
-constexpr size_t kKeyTile = 64;   // keys per tile, counted from the first key of the call
+constexpr size_t kKeyTile = 64;   // keys per tile
 constexpr size_t kRowAlign = 16;  // floats: the widest vector
 constexpr size_t kRowBlock = 48;  // query rows whose terms of dKeys and dValues are summed together
 
@@ -22,5 +22,45 @@ inline size_t VisibleKeys(const Rows &rows, size_t row, size_t count, int64_t fi
   const uint64_t visible = static_cast<uint64_t>(position - firstPosition) + 1;
   return visible < count ? static_cast<size_t>(visible) : count;
 }
+
+// Up to kKeyTile keys, with their values.
+struct Tile {
+  const uint8_t *keys[kKeyTile];
+  const uint8_t *values[kKeyTile];
+  size_t count;
+  int64_t firstPosition;  // of the first key, or LAGOON_VISIBLE_TO_ALL
+};
+
+// Cuts runs into tiles.
+class TileCursor {
+ public:
+  TileCursor(const lagoon_key_run *runs, size_t count, size_t rowBytes)
+      : run_(runs), end_(runs + count), rowBytes_(rowBytes) {}
+
+  // Fills `tile` with what comes next; its count is 0 at the end.
+  void Next(Tile &tile) {
+    tile.count = 0;
+    for (; run_ != end_ && tile.count < kKeyTile; ++run_, row_ = 0) {
+      const bool toAll = run_->firstPosition == LAGOON_VISIBLE_TO_ALL;
+      if (tile.count > 0 && !(toAll && tile.firstPosition == LAGOON_VISIBLE_TO_ALL)) return;
+      if (tile.count == 0) {
+        tile.firstPosition = run_->firstPosition + (toAll ? 0 : static_cast<int64_t>(row_));
+      }
+      const uint8_t *key = static_cast<const uint8_t *>(run_->keys) + row_ * rowBytes_;
+      const uint8_t *value = static_cast<const uint8_t *>(run_->values) + row_ * rowBytes_;
+      for (; row_ < run_->count && tile.count < kKeyTile; ++row_, key += rowBytes_, value += rowBytes_) {
+        tile.keys[tile.count] = key;
+        tile.values[tile.count++] = value;
+      }
+      if (row_ < run_->count) return;
+    }
+  }
+
+ private:
+  const lagoon_key_run *run_;
+  const lagoon_key_run *end_;
+  size_t rowBytes_;
+  size_t row_ = 0;
+};
 
 }  // namespace lagoon

@@ -16,6 +16,25 @@ namespace lagoon {
 namespace HWY_NAMESPACE {
 
 constexpr size_t kParts = kLanes / kVector;  // vectors that hold the 16 lanes
+constexpr size_t kRowsAbreast = kParts == 4 ? 2 : 4;  // rows whose sums are in registers together
+
+// The fixed tree over lanes that are still in registers: halves of the lanes are halves of the vectors, as long as there are
+// several, then of the one vector.
+template <class D>
+HWY_INLINE float FoldedVector(D d, hn::Vec<D> lanes) {
+  if constexpr (hn::MaxLanes(d) == 1) {
+    return hn::GetLane(lanes);
+  } else {
+    const hn::Half<D> half;
+    return FoldedVector(half, hn::Add(hn::LowerHalf(half, lanes), hn::UpperHalf(half, lanes)));
+  }
+}
+
+HWY_INLINE float Folded(const Vector *parts) {
+  if constexpr (kParts == 4) return FoldedVector(F32(), hn::Add(hn::Add(parts[0], parts[2]), hn::Add(parts[1], parts[3])));
+  if constexpr (kParts == 2) return FoldedVector(F32(), hn::Add(parts[0], parts[1]));
+  if constexpr (kParts == 1) return FoldedVector(F32(), parts[0]);
+}
 
 // Running sums of 16 lanes.
 struct Lanes16 {
@@ -28,6 +47,7 @@ struct Lanes16 {
 
   // The sum, after `count` further terms (fewer than 16) for the lanes from the first on.
   HWY_INLINE float Finish(const float *terms, size_t count) const {
+    if (count == 0) return Folded(parts);
     HWY_ALIGN float lanes[kLanes];
     for (size_t p = 0; p < kParts; ++p) hn::Store(parts[p], F32(), lanes + p * kVector);
     for (size_t i = 0; i < count; ++i) lanes[i] = lanes[i] + terms[i];
@@ -35,23 +55,48 @@ struct Lanes16 {
   }
 };
 
-template <uint8_t kType>
-void ChannelRangeTyped(const uint8_t *rows, size_t count, size_t headDim, float *minimum, float *maximum) {
+// The lesser and the greater as comparisons define them: with equal ones, +0 and -0 included, the second. NEON's own
+// would choose between +0 and -0.
+HWY_INLINE Vector Lesser(Vector a, Vector b) {
+  return HWY_ARCH_X86 ? hn::Min(a, b) : hn::IfThenElse(hn::Lt(a, b), a, b);
+}
+HWY_INLINE Vector Greater(Vector a, Vector b) {
+  return HWY_ARCH_X86 ? hn::Max(a, b) : hn::IfThenElse(hn::Gt(a, b), a, b);
+}
+
+// kVectors vectors of channels from `c` on.
+template <uint8_t kType, size_t kVectors>
+HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, size_t c, float *minimum,
+                             float *maximum) {
   constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
   const F32 d;
-  size_t c = 0;
-  for (; c + kVector <= headDim; c += kVector) {
-    auto least = hn::LoadU(d, minimum + c);
-    auto most = hn::LoadU(d, maximum + c);
-    const uint8_t *from = rows + c * kBytes;
-    for (size_t t = 0; t < count; ++t, from += headDim * kBytes) {
-      const auto x = LoadFloats<kType>(from);
-      // Comparisons, not Min and Max, whose choice between +0 and -0 differs among CPUs.
-      least = hn::IfThenElse(hn::Lt(x, least), x, least);
-      most = hn::IfThenElse(hn::Gt(x, most), x, most);
+  Vector least[kVectors], most[kVectors];
+  for (size_t v = 0; v < kVectors; ++v) {
+    least[v] = hn::LoadU(d, minimum + c + v * kVector);
+    most[v] = hn::LoadU(d, maximum + c + v * kVector);
+  }
+  const uint8_t *from = rows + c * kBytes;
+  for (size_t t = 0; t < count; ++t, from += headDim * kBytes) {
+    for (size_t v = 0; v < kVectors; ++v) {
+      const auto x = LoadFloats<kType>(from + v * kVector * kBytes);
+      least[v] = Lesser(x, least[v]);
+      most[v] = Greater(x, most[v]);
     }
-    hn::StoreU(least, d, minimum + c);
-    hn::StoreU(most, d, maximum + c);
+  }
+  for (size_t v = 0; v < kVectors; ++v) {
+    hn::StoreU(least[v], d, minimum + c + v * kVector);
+    hn::StoreU(most[v], d, maximum + c + v * kVector);
+  }
+}
+
+template <uint8_t kType>
+void ChannelRangeTyped(const uint8_t *rows, size_t count, size_t headDim, float *minimum, float *maximum) {
+  size_t c = 0;
+  for (; c + 4 * kVector <= headDim; c += 4 * kVector) {
+    FoldChannels<kType, 4>(rows, count, headDim, c, minimum, maximum);
+  }
+  for (; c + kVector <= headDim; c += kVector) {
+    FoldChannels<kType, 1>(rows, count, headDim, c, minimum, maximum);
   }
   for (; c < headDim; ++c) {
     for (size_t t = 0; t < count; ++t) {
@@ -62,54 +107,109 @@ void ChannelRangeTyped(const uint8_t *rows, size_t count, size_t headDim, float 
   }
 }
 
-template <uint8_t kType>
-void NormalisedStdTyped(const uint8_t *rows, size_t count, size_t headDim, const float *minimum,
-                        const float *maximum, float *deviations) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
-  const F32 d;
+// What the rows of a partition are normalised with, and room for some of them.
+struct Normaliser {
+  size_t headDim;
   HWY_ALIGN float low[LAGOON_MAX_HEAD_DIM];      // minimum / 4
   HWY_ALIGN float inverse[LAGOON_MAX_HEAD_DIM];  // of the range / 4
-  HWY_ALIGN float row[LAGOON_MAX_HEAD_DIM];
-  for (size_t c = 0; c < headDim; ++c) {
-    low[c] = minimum[c] * kQuarter;
-    inverse[c] = InverseQuarterRange(minimum[c], maximum[c]);
-  }
-  const size_t whole = headDim / kLanes * kLanes;
-  const auto quarter = hn::Set(d, kQuarter);
-  const auto limit = hn::Set(d, kNormalisedLimit);
-  const auto negativeLimit = hn::Set(d, -kNormalisedLimit);
-  for (size_t t = 0; t < count; ++t, rows += headDim * kBytes) {
-    Lanes16 sum;
-    for (size_t c = 0; c < whole; c += kLanes) {
-      for (size_t p = 0; p < kParts; ++p) {
-        const size_t at = c + p * kVector;
-        const auto x = hn::Mul(LoadFloats<kType>(rows + at * kBytes), quarter);
-        const auto n = hn::Mul(hn::Sub(x, hn::Load(d, low + at)), hn::Load(d, inverse + at));
-        const auto clamped = hn::Min(hn::Max(n, negativeLimit), limit);
-        hn::Store(clamped, d, row + at);
-        sum.Add(p, clamped);
-      }
-    }
-    for (size_t c = whole; c < headDim; ++c) {
-      const float n = (LoadElement(rows, kType, c) * kQuarter - low[c]) * inverse[c];
-      row[c] = n < -kNormalisedLimit ? -kNormalisedLimit : n > kNormalisedLimit ? kNormalisedLimit : n;
-    }
-    const float mean = sum.Finish(row + whole, headDim - whole) / static_cast<float>(headDim);
+  HWY_ALIGN float rows[kRowsAbreast][LAGOON_MAX_HEAD_DIM];
 
-    Lanes16 squares;
-    const auto means = hn::Set(d, mean);
-    for (size_t c = 0; c < whole; c += kLanes) {
-      for (size_t p = 0; p < kParts; ++p) {
-        const auto difference = hn::Sub(hn::Load(d, row + c + p * kVector), means);
-        squares.Add(p, hn::Mul(difference, difference));
+  Normaliser(const float *minimum, const float *maximum, size_t headDim) : headDim(headDim) {
+    const F32 d;
+    const auto quarter = hn::Set(d, kQuarter);
+    size_t c = 0;
+    for (; c + kVector <= headDim; c += kVector) {
+      const auto least = hn::Mul(hn::LoadU(d, minimum + c), quarter);
+      const auto range = hn::Sub(hn::Mul(hn::LoadU(d, maximum + c), quarter), least);
+      const auto inverted = hn::Min(hn::Div(hn::Set(d, 1.0f), range), hn::Set(d, kLargestInverse));
+      hn::Store(least, d, low + c);
+      hn::Store(hn::IfThenElse(hn::Eq(range, hn::Zero(d)), hn::Zero(d), inverted), d, inverse + c);
+    }
+    for (; c < headDim; ++c) {
+      low[c] = minimum[c] * kQuarter;
+      inverse[c] = InverseQuarterRange(minimum[c], maximum[c]);
+    }
+  }
+};
+
+// The deviations of kRows rows. A row alone would leave the CPU waiting for the ends of its sums. Returns whether all
+// normalised values are known to be within the limit; without kClamp the deviations count only then.
+template <uint8_t kType, size_t kRows, bool kClamp>
+HWY_INLINE bool DeviationsOfRows(Normaliser &n, const uint8_t *from, float *deviations) {
+  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  const F32 d;
+  const size_t whole = n.headDim / kLanes * kLanes;
+  const size_t rest = n.headDim - whole;
+  const auto quarter = hn::Set(d, kQuarter);
+  Lanes16 sums[kRows];
+  for (size_t c = 0; c < whole; c += kLanes) {
+    for (size_t p = 0; p < kParts; ++p) {
+      const size_t at = c + p * kVector;
+      const auto low = hn::Load(d, n.low + at);
+      const auto inverse = hn::Load(d, n.inverse + at);
+      for (size_t t = 0; t < kRows; ++t) {
+        const auto x = hn::Mul(LoadFloats<kType>(from + (t * n.headDim + at) * kBytes), quarter);
+        auto scaled = hn::Mul(hn::Sub(x, low), inverse);
+        if constexpr (kClamp) {
+          scaled = hn::Min(hn::Max(scaled, hn::Set(d, -kNormalisedLimit)), hn::Set(d, kNormalisedLimit));
+        }
+        hn::Store(scaled, d, n.rows[t] + at);
+        sums[t].Add(p, scaled);
       }
     }
-    for (size_t c = whole; c < headDim; ++c) {
+  }
+  Vector means[kRows];
+  for (size_t t = 0; t < kRows; ++t) {
+    float *row = n.rows[t];
+    for (size_t c = whole; c < n.headDim; ++c) {
+      const float scaled = (LoadElement(from, kType, t * n.headDim + c) * kQuarter - n.low[c]) * n.inverse[c];
+      row[c] = kClamp ? ClampedToLimit(scaled) : scaled;
+    }
+    means[t] = hn::Set(d, sums[t].Finish(row + whole, rest) / static_cast<float>(n.headDim));
+  }
+  Lanes16 squares[kRows];
+  for (size_t c = 0; c < whole; c += kLanes) {
+    for (size_t p = 0; p < kParts; ++p) {
+      for (size_t t = 0; t < kRows; ++t) {
+        // The other way round, so that the row can stay in memory; the square is the same.
+        const auto difference = hn::Sub(means[t], hn::Load(d, n.rows[t] + c + p * kVector));
+        squares[t].Add(p, hn::Mul(difference, difference));
+      }
+    }
+  }
+  bool isWithin = true;
+  for (size_t t = 0; t < kRows; ++t) {
+    float *row = n.rows[t];
+    const float mean = hn::GetLane(means[t]);
+    for (size_t c = whole; c < n.headDim; ++c) {
       const float difference = row[c] - mean;
       row[c] = difference * difference;
     }
-    deviations[t] = DeviationFromSquares(squares.Finish(row + whole, headDim - whole), headDim);
+    const float sum = squares[t].Finish(row + whole, rest);
+    isWithin &= mean >= -kSafeMean && mean <= kSafeMean && sum <= kSafeSquares;
+    deviations[t] = DeviationFromSquares(sum, n.headDim);
   }
+  return isWithin;
+}
+
+template <uint8_t kType, size_t kRows>
+HWY_INLINE void DeviationsWithin(Normaliser &n, const uint8_t *from, float *deviations) {
+  if (HWY_LIKELY((DeviationsOfRows<kType, kRows, false>(n, from, deviations)))) return;
+  for (size_t t = 0; t < kRows; ++t) {
+    DeviationsOfRows<kType, 1, true>(n, from + t * n.headDim * (kType == LAGOON_F32 ? 4 : 2), deviations + t);
+  }
+}
+
+template <uint8_t kType>
+void NormalisedStdTyped(const uint8_t *rows, size_t count, size_t headDim, const float *minimum,
+                        const float *maximum, float *deviations) {
+  const size_t rowBytes = headDim * (kType == LAGOON_F32 ? 4 : 2);
+  Normaliser normaliser(minimum, maximum, headDim);
+  size_t t = 0;
+  for (; t + kRowsAbreast <= count; t += kRowsAbreast) {
+    DeviationsWithin<kType, kRowsAbreast>(normaliser, rows + t * rowBytes, deviations + t);
+  }
+  for (; t < count; ++t) DeviationsWithin<kType, 1>(normaliser, rows + t * rowBytes, deviations + t);
 }
 
 template <uint8_t kType>

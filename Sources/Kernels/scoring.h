@@ -31,13 +31,23 @@ inline float DeviationFromSquares(float squares, size_t count) {
 // clamped so that their squares can't.
 constexpr float kQuarter = 0.25f;
 constexpr float kNormalisedLimit = 1e15f;
+constexpr float kLargestInverse = 3.4028234663852886e38f;
+
+inline float ClampedToLimit(float value) {
+  return value < -kNormalisedLimit ? -kNormalisedLimit : value > kNormalisedLimit ? kNormalisedLimit : value;
+}
+
+// A row with a mean and a sum of squared differences within these has no value beyond the limit: one would be 9e14 off the
+// mean, and its square alone 8e29.
+constexpr float kSafeMean = 1e14f;
+constexpr float kSafeSquares = 1e28f;
 
 // 1 / (range / 4), 0 for a channel without range, at most the largest finite float.
 inline float InverseQuarterRange(float minimum, float maximum) {
   const float range = maximum * kQuarter - minimum * kQuarter;
   if (range == 0.0f) return 0.0f;
   const float inverse = 1.0f / range;
-  return inverse < 3.4028234663852886e38f ? inverse : 3.4028234663852886e38f;
+  return inverse < kLargestInverse ? inverse : kLargestInverse;
 }
 
 // exp(x) for x ≤ 0: x = n log 2 + r with |r| ≤ log(2) / 2, a polynomial of degree 6 in r, times 2^n. Below

@@ -19,7 +19,7 @@ public struct KeyNormPolicy: RetentionPolicy {
         next += block.count
       }
     }
-    return firstPositions(keep: keep, of: place.lag) { sums[$0] < sums[$1] }
+    return highestPositions(keep: keep, of: sums.map { -$0 })
   }
 }
 

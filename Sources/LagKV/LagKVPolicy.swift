@@ -20,8 +20,8 @@ public struct LagKVPolicy: RetentionPolicy {
     if keep == 0 || keep == place.lag {
       return firstPositions(keep: keep, of: place.lag) { _, _ in false }
     }
-    let scores = scores(partition: partition, reference: reference, at: place)
-    return firstPositions(keep: keep, of: place.lag) { scores[$0] > scores[$1] }
+    return highestPositions(
+      keep: keep, of: scores(partition: partition, reference: reference, at: place))
   }
 
   /// The score of every token of `partition`, f32 `[lag]`.

@@ -1,3 +1,5 @@
+import Kernels
+
 /// Contiguous rows of one KV head: keys and values `[count, headDim]`, row-major, in the session's element
 /// type, at any alignment. A view: the memory must stay alive and unchanged while a policy reads it.
 public struct RowBlock {
@@ -49,6 +51,19 @@ extension RetentionParameters {
     case .streaming: StreamingPolicy()
     case .random: RandomPolicy(seed: seed, sinks: sinks)
     case .full: FullPolicy()
+    }
+  }
+}
+
+/// The positions of the `keep` highest scores, ascending; of equal ones the lower position.
+///
+/// - Parameter scores: not NaN.
+func highestPositions(keep: Int, of scores: [Float]) -> [UInt32] {
+  precondition((0...scores.count).contains(keep))
+  return withUnsafeTemporaryAllocation(of: Int32.self, capacity: scores.count) { scratch in
+    [UInt32](unsafeUninitializedCapacity: keep) { positions, count in
+      lagoon_select_highest(scores, scores.count, keep, positions.baseAddress, scratch.baseAddress)
+      count = keep
     }
   }
 }

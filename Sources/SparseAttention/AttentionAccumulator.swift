@@ -25,6 +25,9 @@ public struct AttentionAccumulator: ~Copyable {
   /// Owned; one kernel's scratch per participant, made by the first ``add(_:pool:)``.
   private var scratch: UnsafeMutablePointer<Float>?
   private var scratchSlots = 0
+  /// Owned; the runs of one KV head per participant.
+  private var runs: UnsafeMutablePointer<lagoon_key_run>?
+  private var runSlots = 0
 
   private let layout: QueryRows
 
@@ -45,9 +48,10 @@ public struct AttentionAccumulator: ~Copyable {
   }
 
   deinit {
-    // Both came from `allocate` and nothing else holds them: kernels keep no pointer.
+    // All came from `allocate` and nothing else holds them: kernels keep no pointer.
     storage.deallocate()
     scratch?.deallocate()
+    runs?.deallocate()
   }
 
   /// Query rows per work item: enough to use a converted tile of keys often, few enough to spread.
@@ -55,8 +59,9 @@ public struct AttentionAccumulator: ~Copyable {
   /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
   private static let inlineWork = 1 << 21
 
-  /// Attends to the rows of `blocks`, in that order. Blocks may hold any of the KV heads, in any element type;
-  /// order and partition change the result by rounding only.
+  /// Attends to the rows of `blocks`, in that order, as to one list: where it is cut into blocks changes no bit.
+  /// Blocks may hold any of the KV heads, in any element type; their order, and where the calls part them,
+  /// changes the result by rounding only.
   /// - Parameter pool: nil runs everything on this thread without a permit.
   public mutating func add(_ blocks: [KeyValueBlock], pool: WorkerPool?) {
     var keyRows = 0
@@ -70,11 +75,12 @@ public struct AttentionAccumulator: ~Copyable {
     let items = tiles * shape.kvHeads
     let work = keyRows * layout.perHead * shape.headDim
     let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
+    let participants = parallel ? pool?.threads ?? 1 : 1
     let pass = AttentionPass(
       layout: layout, blocks: blocks, storage: storage, tokensPerTile: tokensPerTile, tiles: tiles,
       firstQueryPosition: firstQueryPosition,
-      scratch: scratch(slots: parallel ? pool?.threads ?? 1 : 1),
-      scratchStride: Self.scratchStride(headDim: shape.headDim))
+      scratch: scratch(slots: participants), scratchStride: Self.scratchStride(headDim: shape.headDim),
+      runs: runs(slots: participants * blocks.count))
     if let pool, parallel {
       pool.run(items) { item, participant in pass.run(item: item, participant: participant) }
     } else if let pool {
@@ -95,6 +101,15 @@ public struct AttentionAccumulator: ~Copyable {
     let made = QueryRows.allocate(floats: slots * Self.scratchStride(headDim: shape.headDim))
     scratch = made
     scratchSlots = slots
+    return made
+  }
+
+  private mutating func runs(slots: Int) -> UnsafeMutablePointer<lagoon_key_run> {
+    if let runs, slots <= runSlots { return runs }
+    runs?.deallocate()
+    let made = UnsafeMutablePointer<lagoon_key_run>.allocate(capacity: slots)
+    runs = made
+    runSlots = slots
     return made
   }
 
@@ -138,6 +153,7 @@ private struct AttentionPass: @unchecked Sendable {
   let firstQueryPosition: Int
   let scratch: UnsafeMutablePointer<Float>
   let scratchStride: Int
+  let runs: UnsafeMutablePointer<lagoon_key_run>
 
   func run(item: Int, participant: Int) {
     let (kvHead, tile) = item.quotientAndRemainder(dividingBy: tiles)
@@ -152,12 +168,24 @@ private struct AttentionPass: @unchecked Sendable {
       sum: maximum + layout.count + firstRow, rows: count, group: group, headDim: layout.shape.headDim,
       firstPosition: Int64(firstQueryPosition + firstToken))
     let lastPosition = firstQueryPosition + firstToken + count / group - 1
+    let runs = runs + participant * blocks.count
+    var found = 0
+    var type = ElementType.float32
+    let scratch = scratch + participant * scratchStride
     for block in blocks where block.heads.contains(kvHead) && block.rows > 0 {
       if let first = block.firstPosition, first > lastPosition { continue }
+      if found > 0, block.elementType != type {
+        lagoon_attend(&rows, runs, found, type.rawValue, scratch)
+        found = 0
+      }
+      type = block.elementType
       let offset = (kvHead - block.heads.lowerBound) * block.headStrideBytes
-      lagoon_attend(
-        &rows, block.keys + offset, block.values + offset, block.elementType.rawValue, block.rows,
-        block.firstPosition.map(Int64.init) ?? .min, scratch + participant * scratchStride)
+      (runs + found).initialize(
+        to: lagoon_key_run(
+          keys: block.keys + offset, values: block.values + offset, count: block.rows,
+          firstPosition: block.firstPosition.map(Int64.init) ?? .min))
+      found += 1
     }
+    lagoon_attend(&rows, runs, found, type.rawValue, scratch)
   }
 }

@@ -23,13 +23,12 @@ final class PoolState: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   /// For helpers: a job has items to claim and a permit is free, or the pool closes.
   private let work = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  /// For callers: a permit is free.
-  private let permitFree = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   /// For callers: a job's last helper has left it.
   private let jobLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
+  /// Nobody waits while there are any.
   private var permits: Int
-  private var waitingForPermit = 0
+  private var waiting = WaitingCallers()
   /// Jobs with unclaimed items, oldest first.
   private var jobs: [UnsafeMutablePointer<Job>] = []
   private var helpers: [pthread_t] = []
@@ -41,12 +40,12 @@ final class PoolState: @unchecked Sendable {
   init(permits: Int) {
     self.permits = permits
     pthread_mutex_init(mutex, nil)
-    for condition in [work, permitFree, jobLeft] { pthread_cond_init(condition, nil) }
+    for condition in [work, jobLeft] { pthread_cond_init(condition, nil) }
     jobs.reserveCapacity(64)
   }
 
   deinit {
-    for condition in [work, permitFree, jobLeft] {
+    for condition in [work, jobLeft] {
       pthread_cond_destroy(condition)
       condition.deallocate()
     }
@@ -84,12 +83,16 @@ final class PoolState: @unchecked Sendable {
       var job = Job(items: items, body: body)
       withUnsafeMutablePointer(to: &job) { job in
         lock()
+        waitForPermit()
         if items > 1 && !closed && !helpers.isEmpty {
           jobs.append(job)
-          for _ in 0..<min(items - 1, helpers.count) { pthread_cond_signal(work) }
+          // A helper that finds no permit would wake for nothing.
+          for _ in 0..<min(items - 1, permits) { pthread_cond_signal(work) }
         }
-        waitForPermit()
-        claimItems(of: job, participant: 0)
+        while claimItems(of: job, participant: 0) == .outOfTime {
+          returnPermit()
+          waitForPermit()
+        }
         returnPermit()
         while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
         unlock()
@@ -108,7 +111,7 @@ final class PoolState: @unchecked Sendable {
       let job = jobs[0]
       permits -= 1
       job.pointee.helpers += 1
-      claimItems(of: job, participant: participant)
+      _ = claimItems(of: job, participant: participant)
       job.pointee.helpers -= 1
       // Once the mutex is free and its helpers are 0, the job may be gone: it is not touched again.
       if job.pointee.helpers == 0 { pthread_cond_broadcast(jobLeft) }
@@ -117,10 +120,17 @@ final class PoolState: @unchecked Sendable {
     unlock()
   }
 
-  /// Takes items until none is left. Enters and leaves with the mutex held, and a permit.
+  private enum Claimed { case all, outOfTime }
+
+  /// How long a thread keeps its permit while callers wait: a small call waits for about as long behind a large one.
+  private static let slice = Duration.milliseconds(2)
+
+  /// Takes items until none is left, or its time is up and others wait. Enters and leaves with the mutex held, and a permit.
   @inline(never)  // so that this thread's references to the body are gone when it returns
-  private func claimItems(of job: UnsafeMutablePointer<Job>, participant: Int) {
+  private func claimItems(of job: UnsafeMutablePointer<Job>, participant: Int) -> Claimed {
+    let start = ContinuousClock.now
     while job.pointee.nextItem < job.pointee.items {
+      if !waiting.isEmpty, ContinuousClock.now - start > Self.slice { return .outOfTime }
       let item = job.pointee.nextItem
       job.pointee.nextItem += 1
       if job.pointee.nextItem == job.pointee.items { jobs.removeAll { $0 == job } }
@@ -128,6 +138,7 @@ final class PoolState: @unchecked Sendable {
       job.pointee.body(item, participant)
       lock()
     }
+    return .all
   }
 
   func takePermit() {
@@ -142,16 +153,21 @@ final class PoolState: @unchecked Sendable {
     unlock()
   }
 
+  /// Takes a permit, in the order of asking.
   private func waitForPermit() {
-    waitingForPermit += 1
-    while permits == 0 { pthread_cond_wait(permitFree, mutex) }
-    waitingForPermit -= 1
-    permits -= 1
+    if permits > 0 {
+      permits -= 1
+    } else {
+      let caller = waiting.join()
+      while !caller.pointee.hasPermit { pthread_cond_wait(&caller.pointee.condition, mutex) }
+      WaitingCallers.leave(caller)
+    }
   }
 
+  /// Hands the permit to whoever has waited longest: callers first, since helpers are only there to speed up others.
   private func returnPermit() {
+    if waiting.wakeFirst() { return }
     permits += 1
-    if waitingForPermit > 0 { pthread_cond_signal(permitFree) }
     if !jobs.isEmpty { pthread_cond_signal(work) }
   }
 
@@ -167,6 +183,47 @@ final class PoolState: @unchecked Sendable {
 
   private func lock() { pthread_mutex_lock(mutex) }
   private func unlock() { pthread_mutex_unlock(mutex) }
+}
+
+/// Callers that wait for a permit, the longest waiting first. All of it is used with the pool's mutex held.
+private struct WaitingCallers {
+  typealias Link = UnsafeMutablePointer<Caller>
+
+  struct Caller {
+    var condition = pthread_cond_t()
+    var hasPermit = false
+    var next: Link?
+  }
+
+  private var first: Link?
+  private var last: Link?
+
+  var isEmpty: Bool { first == nil }
+
+  /// A place at the end, for a thread that waits until it has the permit, and then leaves.
+  mutating func join() -> Link {
+    let caller = Link.allocate(capacity: 1)
+    caller.initialize(to: Caller())
+    pthread_cond_init(&caller.pointee.condition, nil)
+    if let last { last.pointee.next = caller } else { first = caller }
+    last = caller
+    return caller
+  }
+
+  static func leave(_ caller: Link) {
+    pthread_cond_destroy(&caller.pointee.condition)
+    caller.deallocate()
+  }
+
+  /// Gives the first one the permit; false when nobody waits.
+  mutating func wakeFirst() -> Bool {
+    guard let caller = first else { return false }
+    first = caller.pointee.next
+    if first == nil { last = nil }
+    caller.pointee.hasPermit = true
+    pthread_cond_signal(&caller.pointee.condition)
+    return true
+  }
 }
 
 #if canImport(Glibc)

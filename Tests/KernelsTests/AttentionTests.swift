@@ -8,8 +8,7 @@ import Testing
 #endif
 
 private typealias Attend = (
-  UnsafePointer<lagoon_query_rows>, UnsafeRawPointer, UnsafeRawPointer, UInt8, Int, Int64,
-  UnsafeMutablePointer<Float>
+  UnsafePointer<lagoon_query_rows>, UnsafePointer<lagoon_key_run>, Int, UInt8, UnsafeMutablePointer<Float>
 ) -> Void
 
 /// One call's input: queries that are already scaled, keys and values of one KV head.
@@ -42,7 +41,11 @@ private struct Case {
   }
 
   /// Rows `range` alone through a kernel: out [rows, headDim] and log-sum-exp [rows].
-  func run(_ attend: Attend, rows range: Range<Int>? = nil) -> (out: [Float], lse: [Float]) {
+  ///
+  /// - Parameter lengths: of the runs that the keys come in; the last one again and again.
+  func run(
+    _ attend: Attend, rows range: Range<Int>? = nil, lengths: [Int] = [.max]
+  ) -> (out: [Float], lse: [Float]) {
     let range = range ?? 0..<rows
     precondition(range.lowerBound % group == 0)
     let padded = lagoon_padded_dim(headDim)
@@ -69,7 +72,14 @@ private struct Case {
           queries: packed, weighted: weighted, maximum: maximum.baseAddress, sum: sum.baseAddress,
           rows: range.count, group: group, headDim: headDim,
           firstPosition: Int64(firstQueryPosition + range.lowerBound / group))
-        attend(&rows, k.base, v.base, type, count, firstPosition, scratch)
+        let rowBytes = headDim * (types.first { $0.code == type }?.bytes ?? 0)
+        let runs = runs(lengths).map { cut in
+          lagoon_key_run(
+            keys: k.base + cut.lowerBound * rowBytes, values: v.base + cut.lowerBound * rowBytes,
+            count: cut.count,
+            firstPosition: firstPosition == .min ? .min : firstPosition + Int64(cut.lowerBound))
+        }
+        attend(&rows, runs, runs.count, type, scratch)
       }
     }
     var out: [Float] = []
@@ -77,6 +87,15 @@ private struct Case {
       for c in 0..<headDim { out.append(sum[i] > 0 ? weighted[i * padded + c] / sum[i] : 0) }
     }
     return (out, zip(maximum, sum).map { $0 + log($1) })
+  }
+
+  private func runs(_ lengths: [Int]) -> [Range<Int>] {
+    var cuts: [Range<Int>] = []
+    while case let start = cuts.last?.upperBound ?? 0, start < count {
+      let length = lengths[min(cuts.count, lengths.count - 1)]
+      cuts.append(start..<start + min(length, count - start))
+    }
+    return cuts
   }
 
   /// The same in double precision.
@@ -161,6 +180,38 @@ private struct Case {
             }
           }
         }
+      }
+    }
+  }
+
+  /// Rows lie in slabs of 8 or 16; that must not show.
+  @Test func bitsDoNotDependOnTheRunsThatKeysComeIn() {
+    for type in types {
+      for headDim in [7, 128] {
+        let input = Case(headDim: headDim, group: 4, queries: 3, keys: 333, type: type.code, seed: 9)
+        onEveryTarget { target in
+          let whole = input.run(lagoon_attend)
+          for lengths in [[16], [8], [1], [5, 64, 200, 3]] {
+            let cut = input.run(lagoon_attend, lengths: lengths)
+            let place = "\(target), type \(type.code), headDim \(headDim), runs of \(lengths)"
+            #expect(bits(cut.lse) == bits(whole.lse), "\(place)")
+            #expect(bits(cut.out) == bits(whole.out), "\(place)")
+          }
+        }
+      }
+    }
+  }
+
+  @Test func runsWithPositionsAreAccurate() {
+    for lengths in [[16], [50, 7]] {
+      var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, type: UInt8(LAGOON_BF16), seed: 3)
+      input.firstQueryPosition = 100
+      input.firstPosition = 90
+      onEveryTarget { target in
+        let whole = input.run(lagoon_attend)
+        let cut = input.run(lagoon_attend, lengths: lengths)
+        for (a, b) in zip(cut.out, whole.out) { #expect(abs(a - b) <= 2e-6, "\(target)") }
+        for (a, b) in zip(cut.lse, whole.lse) { #expect(a == b || abs(a - b) <= 2e-6, "\(target)") }
       }
     }
   }

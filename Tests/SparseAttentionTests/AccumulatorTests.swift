@@ -55,10 +55,10 @@ import Testing
     let whole = attend(shape, q.view, [blocks(k, v, cuts: [])])
     for cuts in [[1], [64, 128], [13, 14, 200, 399], Array(stride(from: 10, to: 400, by: 10))] {
       let pieces = blocks(k, v, cuts: cuts)
-      #expect(attend(shape, q.view, [pieces]).difference(from: whole) <= 2e-6)
+      // The blocks of one call are one list of rows: where it is cut does not even change the bits.
+      #expect(attend(shape, q.view, [pieces]).isIdentical(to: whole))
       #expect(attend(shape, q.view, [pieces.reversed()]).difference(from: whole) <= 2e-6)
-      // One call or many give the same bits: only the order counts.
-      #expect(attend(shape, q.view, pieces.map { [$0] }).isIdentical(to: attend(shape, q.view, [pieces])))
+      #expect(attend(shape, q.view, pieces.map { [$0] }).difference(from: whole) <= 2e-6)
     }
   }
 

@@ -83,6 +83,53 @@ import Testing
     #expect(most.now <= threads)
   }
 
+  /// While one call holds the only permit, others ask one after another; they get it in that order.
+  @Test func permitsAreGivenInTheOrderOfAsking() {
+    let pool = WorkerPool(threads: 1)
+    let order = Mutex<[Int]>([])
+    let asking = Counter()
+    let done = Counter()
+    let callers = 8
+    let threads = (0..<callers).map { caller in
+      Thread {
+        asking.add(1)
+        pool.runInline { order.withLock { $0.append(caller) } }
+        done.add(1)
+      }
+    }
+    pool.runInline {
+      for (index, thread) in threads.enumerated() {
+        thread.start()
+        while asking.now <= index { usleep(100) }
+        // From having said so to standing in the queue is a lock away.
+        usleep(20_000)
+      }
+      #expect(order.withLock { $0.isEmpty })
+    }
+    let deadline = Date(timeIntervalSinceNow: 20)
+    while done.now < callers && Date() < deadline { usleep(1000) }
+    #expect(order.withLock { $0 } == Array(0..<callers))
+  }
+
+  /// A call with many items gives way between them.
+  @Test func aSmallCallDoesNotWaitForTheWholeOfALargeOne() {
+    let pool = WorkerPool(threads: 1)
+    let items = Counter()
+    let seen = Counter()
+    let small = Thread {
+      while items.now == 0 { usleep(100) }
+      pool.runInline { seen.add(items.now) }
+    }
+    small.start()
+    pool.run(1000) { _, _ in
+      items.add(1)
+      usleep(1000)
+    }
+    let deadline = Date(timeIntervalSinceNow: 20)
+    while seen.now == 0 && Date() < deadline { usleep(1000) }
+    #expect(seen.now > 0 && seen.now < 1000)
+  }
+
   @Test func aClosedPoolRunsOnTheCallersThread() {
     let pool = WorkerPool(threads: 3)
     pool.close()

@@ -11,12 +11,12 @@ a side whose step takes more than --patience seconds (bf16 on a CPU without it) 
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
+
+from sides import Side
 
 
 def parse():
@@ -167,26 +167,6 @@ def serve(options):
 
 
 # The comparison --------------------------------------------------------------------------------------------------------
-
-
-class Side:
-    """A process that takes a step for each line it gets."""
-
-    def __init__(self, command, environment=None):
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
-
-    def step(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit(f"{self.process.args[:3]} ended early")
-        return json.loads(answer)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def compare(options, dtype):

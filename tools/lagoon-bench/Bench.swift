@@ -16,7 +16,8 @@ struct Bench: ParsableCommand {
         lagoon-bench train-step data/kjv-tiny
       """,
     subcommands: [
-      Golden.self, Attend.self, Append.self, Latency.self, LongDocument.self, Tokenize.self, Stream.self,
+      Golden.self, Compress.self, Attend.self, Backward.self, Latency.self, Append.self, Decode.self,
+      Churn.self, Open.self, CodecBench.self, Clients.self, Stream.self, LongDocument.self, Tokenize.self,
       TrainStep.self,
     ])
 }

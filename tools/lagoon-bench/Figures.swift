@@ -76,6 +76,20 @@ struct JSONOption: ParsableArguments {
   var json = false
 }
 
+/// Whether another program sets the pace.
+struct ServeOption: ParsableArguments {
+  @Flag(
+    help:
+      "Do the first of the works once for each line of standard input; answer each with its seconds, as JSON."
+  )
+  var serve = false
+
+  /// Answers until standard input ends.
+  func answer(_ work: () throws -> Void) throws {
+    while readLine() != nil { try Output.write("{\"seconds\": \(try seconds(work))}\n") }
+  }
+}
+
 extension PrivateDaemon {
   /// A daemon whose commits survive what `durability` says: process, ordered or full.
   convenience init(durability: String) throws {

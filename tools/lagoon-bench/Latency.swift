@@ -2,7 +2,6 @@ import ArgumentParser
 import Foundation
 import LagKV
 import LagoonClient
-import SparseAttention
 import ToolSupport
 
 struct Latency: ParsableCommand {
@@ -40,7 +39,7 @@ struct Latency: ParsableCommand {
         attends.append(try seconds { try session.attend(layer: 0, queries: query) })
       }
       pings += try SocketPing.measure(rounds: rounds / 10, bytes: 64)
-      for _ in 0..<rounds / 10 { kernels.append(try seconds { try kernel.attend() }) }
+      for _ in 0..<rounds / 10 { kernels.append(seconds { kernel.attend() }) }
     }
     try report(
       [
@@ -53,59 +52,5 @@ struct Latency: ParsableCommand {
             "overhead_microseconds_p50": (attends.median - pings.median - kernels.median) * 1e6,
           ])
       ], json: output.json)
-  }
-}
-
-/// The same attention over rows in this process's memory, with no socket and no store.
-private final class KernelAlone {
-  private let shape: AttentionShape
-  private let type: ElementType
-  private let keys: Int
-  private let query: [UInt8]
-  private let block: KeyValueBlock
-  private let rows: UnsafeMutableRawBufferPointer
-  private var out: [Float]
-  private var sums: [Float]
-
-  init(shape: BenchShape, keys: Int, _ type: ElementType) throws {
-    self.shape = try AttentionShape(
-      queryHeads: shape.queryHeads, kvHeads: shape.kvHeads, headDim: shape.headDim)
-    self.type = type
-    self.keys = keys
-    var synthetic = SyntheticRows(seed: 17)
-    let source = synthetic.tensor(type, tokens: 2 * keys, heads: shape.kvHeads, headDim: shape.headDim)
-    query = synthetic.tensor(type, tokens: 1, heads: shape.queryHeads, headDim: shape.headDim)
-      .withBytes { Array($0) }
-    let rows = UnsafeMutableRawBufferPointer.allocate(byteCount: source.byteCount, alignment: 64)
-    source.withBytes { rows.copyMemory(from: $0) }
-    self.rows = rows
-    let keyBytes = source.byteCount / 2
-    guard let base = rows.baseAddress else { throw ToolError("no memory") }
-    block = KeyValueBlock(
-      keys: UnsafeRawPointer(base), values: UnsafeRawPointer(base + keyBytes), heads: 0..<shape.kvHeads,
-      headStrideBytes: keys * shape.headDim * type.byteCount, rows: keys, elementType: type,
-      firstPosition: nil)
-    out = [Float](repeating: 0, count: shape.queryHeads * shape.headDim)
-    sums = [Float](repeating: 0, count: shape.queryHeads)
-  }
-
-  deinit { rows.deallocate() }
-
-  func attend() throws {
-    query.withUnsafeBytes { query in
-      guard let base = query.baseAddress else { return }
-      let view = TensorView.tokenMajor(
-        base, elementType: type, tokens: 1, heads: shape.queryHeads, headDim: shape.headDim)
-      var accumulator = AttentionAccumulator(shape: shape, queries: view, firstQueryPosition: keys)
-      accumulator.add([block], pool: nil)
-      out.withUnsafeMutableBufferPointer { out in
-        sums.withUnsafeMutableBufferPointer { sums in
-          guard let outBase = out.baseAddress, let sumBase = sums.baseAddress else { return }
-          accumulator.finish(
-            out: .tokenMajor(outBase, tokens: 1, heads: shape.queryHeads, headDim: shape.headDim),
-            logSumExp: .tokenMajor(sumBase, tokens: 1, heads: shape.queryHeads))
-        }
-      }
-    }
   }
 }

@@ -39,10 +39,14 @@ struct BenchShape {
   /// Bytes of K and V of `tokens` tokens in one layer.
   func bytes(tokens: Int, _ type: ElementType) -> Int { 2 * tokens * kvHeads * headDim * type.byteCount }
 
-  /// A session that keeps `keys` tokens whole.
-  func filled(_ connection: LagoonConnection, keys: Int, _ type: ElementType) throws -> RemoteSession {
-    var parameters = session("bench-\(keys)", type)
-    parameters.policy = .full
+  /// A session of `keys` tokens; it keeps them whole unless told otherwise, else with 16 sinks, lag 128 and ratio 1/4.
+  func filled(
+    _ connection: LagoonConnection, keys: Int, _ type: ElementType, codec: Codec = .raw,
+    policy: PolicyKind = .full, name: String? = nil
+  ) throws -> RemoteSession {
+    var parameters = session(name ?? "bench-\(keys)", type)
+    parameters.policy = policy
+    parameters.codec = codec
     let session = try connection.createSession(parameters)
     let chunk = min(keys, 256)
     var rows = SyntheticRows(seed: UInt64(keys))

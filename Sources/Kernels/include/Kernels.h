@@ -87,6 +87,15 @@ void lagoon_add_softmax_scalar(float *x, size_t count, float weight, float *scor
 void lagoon_square_sums(const void *rows, uint8_t type, size_t count, size_t headDim, float *sums);
 void lagoon_square_sums_scalar(const void *rows, uint8_t type, size_t count, size_t headDim, float *sums);
 
+// -- Selection (selection.cc) --------------------------------------------------------------------------
+
+// positions[0 ..< keep] = where the `keep` highest of `count` finite scores stand, ascending; of equal scores the
+// lower position first. keep ≤ count; `scratch` has `count` elements.
+void lagoon_select_highest(const float *scores, size_t count, size_t keep, uint32_t *positions,
+                           int32_t *scratch);
+void lagoon_select_highest_scalar(const float *scores, size_t count, size_t keep, uint32_t *positions,
+                                  int32_t *scratch);
+
 // -- Attention (attention.cc) --------------------------------------------------------------------------
 
 // Rows of the queries of one KV head and what has been accumulated for them. Row i belongs to query
@@ -113,17 +122,26 @@ size_t lagoon_padded_dim(size_t headDim);
 // How many floats of scratch `lagoon_attend` needs, 64-byte aligned.
 size_t lagoon_attention_scratch(size_t headDim);
 
-// Adds `count` key and value rows [count, headDim], each contiguous, to the running attention of the query
-// rows. Key r stands at firstPosition + r and is seen by queries at that position or later; with
-// LAGOON_VISIBLE_TO_ALL by all. Elements are finite, also those that no row sees. f32 accumulation.
+// Some key and value rows [count, headDim] of one KV head, each contiguous, at any alignment. Key r stands at
+// firstPosition + r and is seen by queries at that position or later; with LAGOON_VISIBLE_TO_ALL by all.
+typedef struct {
+  const void *keys;
+  const void *values;
+  size_t count;
+  int64_t firstPosition;
+} lagoon_key_run;
+
+// Adds the rows of `runs`, in that order, to the running attention of the query rows. Elements are finite, also
+// those that no row sees. f32 accumulation.
 //
-// Keys are taken in tiles of 64 counted from the first, and a query row's arithmetic does not depend on the
-// other rows, so neither do its bits; they do depend on the target. A finished row has out = weighted / sum
-// and log-sum-exp = maximum + log(sum); a row that saw no key keeps its start.
-void lagoon_attend(const lagoon_query_rows *rows, const void *keys, const void *values, uint8_t type,
-                   size_t count, int64_t firstPosition, float *scratch);
-void lagoon_attend_scalar(const lagoon_query_rows *rows, const void *keys, const void *values,
-                          uint8_t type, size_t count, int64_t firstPosition, float *scratch);
+// Keys are taken in tiles of 64: counted from the first of a run that has positions, and on from run to run where all
+// queries see them. A query row's arithmetic does not depend on the other rows, so neither do its bits; they do depend on
+// the target. A finished row has out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key
+// keeps its start.
+void lagoon_attend(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount, uint8_t type,
+                   float *scratch);
+void lagoon_attend_scalar(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount,
+                          uint8_t type, float *scratch);
 
 // -- Attention, backward (attention_backward.cc) -------------------------------------------------------
 

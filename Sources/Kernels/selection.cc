@@ -1,0 +1,45 @@
+// The highest of some scores, without sorting: the lowest score that is still kept is found bit by bit, each by counting how
+// many are at least as high; then one walk picks them.
+#include "selection.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "selection.cc"
+#include "dispatch.h"
+#include "hwy/foreach_target.h"
+// after foreach_target.h
+#include "simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lagoon {
+namespace HWY_NAMESPACE {
+
+size_t CountAtLeast(const int32_t *order, size_t count, int32_t limit) {
+  const hn::RebindToSigned<F32> d;
+  const auto limits = hn::Set(d, limit);
+  // A mask that is true counts as -1.
+  auto sums = hn::Zero(d);
+  size_t i = 0;
+  for (; i + kVector <= count; i += kVector) {
+    sums = hn::Sub(sums, hn::IfThenElseZero(hn::Lt(hn::LoadU(d, order + i), limits), hn::Set(d, 1)));
+  }
+  size_t found = i;
+  found -= static_cast<size_t>(-hn::GetLane(hn::SumOfLanes(d, sums)));
+  for (; i < count; ++i) found += order[i] >= limit;
+  return found;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lagoon
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lagoon {
+HWY_EXPORT(CountAtLeast);
+}  // namespace lagoon
+
+extern "C" void lagoon_select_highest(const float *scores, size_t count, size_t keep, uint32_t *positions,
+                                      int32_t *scratch) {
+  using namespace lagoon;
+  SelectHighest(scores, count, keep, positions, scratch, LAGOON_DISPATCH(CountAtLeast));
+}
+#endif

@@ -1,0 +1,111 @@
+import ArgumentParser
+import Foundation
+import LagoonClient
+import ToolSupport
+
+struct CodecBench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "codec",
+    abstract: "Ways to compress kept rows, on those of a session: ratio and rates.",
+    discussion: """
+      Takes the session's kept rows in frames of one partition, all heads, as the store compresses them, and tries zstd levels
+      with and without byte planes and a trained dictionary. Rates are of one thread; the ceiling is a copy of the same bytes.
+
+      EXAMPLES
+        lagoon-lm ingest data/kjv-tiny --text kjv.txt --session book --store caches --dtype bf16
+        lagoon-bench codec --store caches --session book
+      """)
+
+  @Option(help: "Store folder; no daemon may run on it.", completion: .directory)
+  var store: String
+
+  @Option(help: "The session.")
+  var session: String
+
+  @Option(help: "Rows of each head in a frame. Default: as many as the session keeps of a partition.")
+  var rows: Int?
+
+  @Option(help: "zstd levels.")
+  var level: [Int32] = [1, 3, 6, 12, 19]
+
+  @Option(help: "Most megabytes of rows that are tried.")
+  var megabytes = 16
+
+  @OptionGroup var output: JSONOption
+
+  func validate() throws {
+    guard level.allSatisfy({ (-7...22).contains($0) }), (1...1024).contains(megabytes), rows ?? 1 > 0 else {
+      throw ValidationError("--level in -7...22, --megabytes in 1...1024 and --rows above 0")
+    }
+  }
+
+  func run() throws {
+    var options = PrivateDaemon.Options()
+    options.store = store
+    let daemon = try PrivateDaemon(options)
+    defer { daemon.stop() }
+    let connection = try LagoonConnection(socketPath: daemon.socketPath)
+    let open = try connection.openSession(session)
+    let elementBytes = open.parameters.elementType.byteCount
+    let frames = try self.frames(open)
+    guard frames.count >= 64 else {
+      throw ToolError("\(session) keeps \(frames.count) frames; 64 are needed")
+    }
+    let copy = Self.copyRate(frames)
+    var trials = level.flatMap { level in
+      [false, true].map { CodecTrial(level: level, planes: $0, dictionaryBytes: 0) }
+    }
+    trials += [16, 112].map { CodecTrial(level: 3, planes: true, dictionaryBytes: $0 << 10) }
+    let progress = ProgressLine(total: trials.count, unit: "trials")
+    let figures = try trials.enumerated().map { index, trial in
+      let result = try trial.run(frames, elementBytes: elementBytes)
+      progress.update(index + 1)
+      return Figure(
+        name: "\(open.parameters.elementType.name), \(trial.name)", figure: result.decompressRate / 1e9,
+        ceiling: copy / 1e9,
+        unit: "GB/s decompressed", ceilingIs: "a copy",
+        details: ["ratio": result.ratio, "compress_megabytes_per_second": result.compressRate / 1e6])
+    }
+    progress.finish()
+    try report(figures, json: output.json)
+  }
+
+  /// Kept rows behind the sinks, `[K|V][head][row][channel]`, of all layers in turns.
+  private func frames(_ session: RemoteSession) throws -> [[UInt8]] {
+    let parameters = session.parameters
+    let count = rows ?? max(1, Int(parameters.ratio * Double(parameters.lag)))
+    let rowBytes = parameters.headDim * parameters.elementType.byteCount
+    let most = max(64, (megabytes << 20) / (2 * count * parameters.kvHeads * rowBytes))
+    var frames: [[UInt8]] = []
+    for layer in 0..<parameters.layers {
+      let fetched = try session.fetch(layer: layer)
+      let kept = fetched.totalRows - fetched.windowRows
+      var first = parameters.sinks
+      while first + count <= kept, frames.count < most * (layer + 1) / parameters.layers {
+        var frame: [UInt8] = []
+        for plane in [fetched.keys, fetched.values] {
+          for head in 0..<parameters.kvHeads {
+            let start = (head * fetched.totalRows + first) * rowBytes
+            frame += plane[start..<start + count * rowBytes]
+          }
+        }
+        frames.append(frame)
+        first += count
+      }
+    }
+    return frames
+  }
+
+  /// Bytes per second that one thread copies frame by frame.
+  private static func copyRate(_ frames: [[UInt8]]) -> Double {
+    var target = [UInt8](repeating: 0, count: frames.first?.count ?? 0)
+    let times = (0..<9).map { _ in
+      seconds {
+        for frame in frames {
+          target.withUnsafeMutableBytes { target in frame.withUnsafeBytes { target.copyMemory(from: $0) } }
+        }
+      }
+    }
+    return Double(frames.reduce(0) { $0 + $1.count }) / times.median
+  }
+}
