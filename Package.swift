@@ -131,13 +131,16 @@ let package = Package(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
         "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
-        "LRSATraining", "ToolSupport", "CLMDB", "CZstd",
+        "LRSATraining", "LanguageModel", "ModelToolSupport", "ToolSupport", "CLMDB", "CZstd",
       ]),
 
     tests("KernelsTests", ["Kernels"]),
     tests("LagKVTests", ["LagKV", "Kernels", "GoldenCases"]),
     tests("SparseAttentionTests", ["SparseAttention", "LagKV", "Kernels", "GoldenCases"]),
-    tests("KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases"]),
+    // Stands in for malloc in the test program, to count.
+    .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
+    tests(
+      "KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount"]),
     tests("LagoonProtocolTests", ["LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("StrictJSONTests", ["StrictJSON"]),

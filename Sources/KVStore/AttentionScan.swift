@@ -54,6 +54,8 @@ enum RowPlace {
 protocol RowVisitor: AnyObject {
   /// - Parameter runs: of one place, valid during the call.
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?)
+  /// Kept rows in blocks of 8 bits, which only sessions without an archive have.
+  func add(_ blocks: [EightBitBlock], pool: WorkerPool?)
 }
 
 /// Attention, forward.
@@ -65,11 +67,13 @@ final class RunningAttention: RowVisitor {
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
     accumulator.add(runs.map { $0.block(type, causal: causal) }, pool: pool)
   }
+
+  func add(_ blocks: [EightBitBlock], pool: WorkerPool?) { accumulator.add(blocks, pool: pool) }
 }
 
 extension Session {
   /// Slab indices of the kept stream that one snapshot reads: short transactions, whatever the length of the session.
-  private static let slabsPerSnapshot = 256
+  private static let slabsPerSnapshot = 1024
   /// Slab indices put together at once where the kept rows come out of frames.
   private static let assembledSlabs = 16
 
@@ -107,7 +111,7 @@ extension Session {
       }
       if isFirst { scanned = seen }
       index += batch
-    } while index * plan.shape.slots < scanned.rows?.kept ?? 0
+    } while index < plan.keptIndices(scanned.rows?.kept ?? 0)
     return scanned.tokens
   }
 
@@ -135,6 +139,17 @@ extension Session {
     let slots = rows.plan.shape.slots
     let type = configuration.elementType
     let pool = store.options.pool
+    if let blocks = rows.plan.blocks {
+      let sinks = min(visible.kept, rows.plan.sinks)
+      if slabs.lowerBound == 0 {
+        visitor.add(
+          try rows.keptSlabRuns(0..<sinks, view), of: .kept, type, causal: visible.keptIsCausal, pool: pool)
+      }
+      let places = try rows.blockPlaces(
+        slabs: slabs, blocks, partitions: (visible.kept - sinks) / blocks.kept, view)
+      if !places.isEmpty { visitor.add(places.map(\.rows), pool: pool) }
+      return
+    }
     let range = min(visible.kept, slabs.lowerBound * slots)..<min(visible.kept, slabs.upperBound * slots)
     if rows.plan.hasColdFrames, range.upperBound > rows.plan.sinks {
       let assembled = try AssembledSlabs(range, rows, view, pool: store.slabPool)
@@ -145,6 +160,14 @@ extension Session {
       visitor.add(
         try rows.keptSlabRuns(range, view), of: .kept, type, causal: visible.keptIsCausal, pool: pool)
     }
+  }
+}
+
+extension LayerPlan {
+  /// Slab indices over which a scan of the first `rows` rows of the kept stream goes.
+  fileprivate func keptIndices(_ rows: Int) -> Int {
+    guard let blocks else { return shape.slabs(rows) }
+    return max(0, rows - sinks) / blocks.kept * blocks.perPartition / blocks.perSlab + 1
   }
 }
 

@@ -1,6 +1,6 @@
 import Kernels
 
-/// Decodes frames of whole partitions and keeps the last one.
+/// Decodes frames of whole partitions, or unpacks blocks of 8 bits, and keeps the last one.
 ///
 /// A frame's content: positions u32 `[heads][rows]`, then the byte planes of `[K|V][head][row][headDim]`. Confined to one
 /// call.
@@ -80,6 +80,35 @@ final class FrameDecoder {
     let frame = Frame(
       content: UnsafeRawPointer(base), elements: UnsafeRawPointer(elementBase), rows: rows, shape: shape)
     current = (layer, kind, number, frame)
+    return frame
+  }
+
+  /// The rows that a partition left in blocks, unpacked to the session's element type.
+  func unpack(
+    _ p: Int, _ blocks: BlockShape, _ source: LayerRows, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> Frame {
+    let layer = source.stored.layer
+    if let current, current.layer == layer, current.kind == .blocks, current.number == p {
+      return current.frame
+    }
+    current = nil
+    let shape = source.plan.shape
+    let rows = blocks.kept
+    let places = try source.blockPlaces(of: p, blocks, view)
+    guard let positions = content.take(shape.kvHeads * rows * 4).baseAddress,
+      let base = elements.take(2 * shape.kvHeads * rows * shape.rowBytes).baseAddress
+    else { throw StoreError(.internal, "a partition of no rows") }
+    for (i, place) in places.enumerated() {
+      let block = blocks.block(p * blocks.perPartition + i)
+      let row = block.head * rows + block.firstRow
+      (positions + 4 * row).copyMemory(from: place.positions, byteCount: 4 * block.rows)
+      place.rows.unpack(
+        source.stored.record.configuration.elementType, headDim: shape.headDim,
+        keys: base + row * shape.rowBytes, values: base + (shape.kvHeads * rows + row) * shape.rowBytes)
+    }
+    let frame = Frame(
+      content: UnsafeRawPointer(positions), elements: UnsafeRawPointer(base), rows: rows, shape: shape)
+    current = (layer, .blocks, p, frame)
     return frame
   }
 

@@ -1,4 +1,7 @@
-/// What tests need to bring about on purpose.
+import LagKV
+import SparseAttention
+
+/// What tests need to bring about on purpose, or to see.
 extension KVStore {
   /// Runs `body` while the writer thread is busy, so that what `body` has queued goes into one group.
   package func withWriterHeld(_ body: () throws -> Void) throws {
@@ -29,5 +32,43 @@ extension KVStore {
       do { try body() } catch { failure = error }
     }
     if let failure { throw failure }
+  }
+}
+
+extension Session {
+  /// Where the keys and values lie that attention over the committed rows of a layer reads, a head's run or block at a time.
+  package func attendedMemory(layer: Int) throws(StoreError) -> [UnsafeRawBufferPointer] {
+    let places = RunPlaces(plan.shape)
+    _ = try scan(nil, layer: layer, decoder: FrameDecoder(), into: places)
+    return places.found
+  }
+
+  private final class RunPlaces: RowVisitor {
+    let rowBytes: Int
+    let headDim: Int
+    var found: [UnsafeRawBufferPointer] = []
+
+    init(_ shape: SlabShape) {
+      rowBytes = shape.rowBytes
+      headDim = shape.headDim
+    }
+
+    func add(_ blocks: [EightBitBlock], pool: WorkerPool?) {
+      for block in blocks {
+        let bytes = EightBitBlock.byteCount(rows: block.rows, headDim: headDim)
+        found.append(UnsafeRawBufferPointer(start: block.bytes, count: bytes))
+      }
+    }
+
+    func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
+      for run in runs {
+        for head in run.heads {
+          let one = run.head(head)
+          for rows in [one.keys, one.values] {
+            found.append(UnsafeRawBufferPointer(start: rows, count: run.count * rowBytes))
+          }
+        }
+      }
+    }
   }
 }

@@ -184,14 +184,20 @@ extension KVStore {
 extension KVStore {
   /// The record of a session.
   ///
+  /// - Parameter known: what an earlier call read; the same bytes are not decoded again.
   /// - Throws: `notFound`, `corrupt`.
-  func record(_ name: String, _ view: borrowing ReadTransaction) throws(StoreError) -> SessionRecord {
+  func record(
+    _ name: String, _ view: borrowing ReadTransaction, known: KnownRecord? = nil
+  ) throws(StoreError) -> SessionRecord {
     let key = Array(name.utf8)
     guard (1...255).contains(key.count), let bytes = try view.get(.sessions, key) else {
       throw StoreError(.notFound, "there is no session of this name", session: name)
     }
+    if let record = known?.record(of: bytes) { return record }
     do throws(StoreError) {
-      return try SessionRecord.decode(bytes, key: key)
+      let record = try SessionRecord.decode(bytes, key: key)
+      known?.remember(record, of: bytes)
+      return record
     } catch {
       if error.code == .corrupt { validated.noteDamage(session: key) }
       throw error

@@ -93,6 +93,9 @@ extension KVStore {
     switch key.kind {
     case .kept: expected = layer.kept(key.index, group: key.group)
     case .archive, .coldKept: expected = layer.stream(key.kind, key.index)
+    case .blocks:
+      guard let blocks = layer.plan.blocks else { return }
+      expected = layer.blocks(key.index, blocks)
     case .window:
       let (p, i) = key.index.quotientAndRemainder(dividingBy: layer.plan.slabsPerPartition)
       guard layer.plan.window(layer.record.tokens).contains(p) else { return }  // compressed meanwhile
@@ -103,6 +106,7 @@ extension KVStore {
     do throws(StoreError) {
       let value = try layer.slab(expected, view, validated, fully: true)
       if key.kind == .kept { try checkPositions(expected, value, layer) }
+      if key.kind == .blocks { try checkBlocks(expected, value, layer) }
     } catch {
       guard error.code == .corrupt else { throw error }
       report.damage.append(error)
@@ -129,6 +133,29 @@ extension KVStore {
         guard allowed.contains(position), i == 0 || positions[i - 1] < positions[i] else {
           throw layer.damage(
             expected, "row \(row) of head \(head) claims to be token \(position)", validated)
+        }
+      }
+    }
+  }
+
+  /// Positions of blocks ascend and are those of their partition.
+  private func checkBlocks(
+    _ expected: StoredLayer.Expectation, _ value: UnsafeRawPointer, _ layer: StoredLayer
+  ) throws(StoreError) {
+    guard let blocks = layer.plan.blocks else { return }
+    for i in 0..<expected.header.count {
+      let block = blocks.block(expected.header.first + i)
+      let positions = blocks.place(i, of: value, block).positions
+      let start = layer.plan.partitionStart(block.partition)
+      for row in 0..<block.rows {
+        let position = Int(positions[row])
+        guard (start..<start + layer.plan.lag).contains(position),
+          row == 0 || positions[row - 1] < positions[row]
+        else {
+          throw layer.damage(
+            expected,
+            "row \(block.firstRow + row) of head \(block.head) in partition \(block.partition) claims to be token \(position)",
+            validated)
         }
       }
     }

@@ -10,6 +10,8 @@ struct LayerPlan: Sendable, Hashable {
   let kept: Int
   let codec: Codec
   let archive: Bool
+  /// Of the kept rows, where they are in blocks.
+  let blocks: BlockShape?
 
   init(_ configuration: SessionConfiguration, layer: Int, shape: SlabShape) {
     self.shape = shape
@@ -19,6 +21,9 @@ struct LayerPlan: Sendable, Hashable {
     kept = configuration.retention.keptPerPartition(layer: layer)
     codec = configuration.codec
     archive = configuration.archive
+    blocks =
+      codec == .q8 && kept > 0
+      ? BlockShape(kvHeads: configuration.kvHeads, headDim: configuration.headDim, kept: kept) : nil
   }
 
   /// Partitions that have been scored, so have left the window, at `tokens` tokens.
@@ -27,8 +32,8 @@ struct LayerPlan: Sendable, Hashable {
   /// Rows of the kept stream: sinks and selected rows.
   func keptRows(_ tokens: Int) -> Int { min(sinks, tokens) + kept * scored(tokens) }
 
-  /// Rows of the kept stream that lie in kept slabs; with zstd the sinks alone.
-  func keptSlabRows(_ tokens: Int) -> Int { codec == .zstd ? min(sinks, tokens) : keptRows(tokens) }
+  /// Rows of the kept stream that lie in kept slabs: all with the raw codec, else the sinks alone.
+  func keptSlabRows(_ tokens: Int) -> Int { codec == .raw ? keptRows(tokens) : min(sinks, tokens) }
 
   /// Rows that are in the kept stream as frames.
   var hasColdFrames: Bool { codec == .zstd && kept > 0 }
@@ -55,7 +60,7 @@ struct LayerPlan: Sendable, Hashable {
   func rowSlabs(_ tokens: Int) -> Int {
     var slabs = shape.slabs(keptSlabRows(tokens))
     for p in window(tokens) { slabs += shape.slabs(rows(of: p, at: tokens)) }
-    return slabs * shape.groups
+    return slabs * shape.groups + (blocks?.slabs(partitions: scored(tokens)) ?? 0)
   }
 
   static func streamSlabs(_ bytes: Int) -> Int {

@@ -92,6 +92,7 @@ struct LayerRows {
       return try archivedRuns(p, rows: rows, view)
     }
     var runs: [RowRun] = []
+    runs.reserveCapacity(shape.slabs(rows) * shape.groups)
     for i in 0..<shape.slabs(rows) {
       for group in 0..<shape.groups {
         let slab = try windowSlab(p, i, group: group, view)
@@ -124,11 +125,48 @@ struct LayerRows {
     return runs
   }
 
+  /// The blocks in some slabs of blocks, of the first `partitions` partitions.
+  func blockPlaces(
+    slabs: Range<Int>, _ blocks: BlockShape, partitions: Int, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> [BlockPlace] {
+    let range = (slabs.lowerBound * blocks.perSlab..<slabs.upperBound * blocks.perSlab)
+      .clamped(to: 0..<partitions * blocks.perPartition)
+    var places: [BlockPlace] = []
+    places.reserveCapacity(range.count)
+    var slab: UnsafeRawPointer?
+    for number in range {
+      let (index, i) = number.quotientAndRemainder(dividingBy: blocks.perSlab)
+      if i == 0 || slab == nil { slab = try blockSlab(index, blocks, view) }
+      guard let slab else { continue }
+      places.append(blocks.place(i, of: slab, blocks.block(number)))
+    }
+    return places
+  }
+
+  private func blockSlab(
+    _ index: Int, _ blocks: BlockShape, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> UnsafeRawPointer {
+    if let buffer = staged?.blocks[index, 0] { return UnsafeRawPointer(buffer.value) }
+    return try stored.slab(stored.blocks(index, blocks), view, validated)
+  }
+
+  /// The blocks that partition `p` left.
+  func blockPlaces(
+    of p: Int, _ blocks: BlockShape, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> [BlockPlace] {
+    let first = p * blocks.perPartition
+    let end = first + blocks.perPartition
+    let slabs = first / blocks.perSlab..<(end - 1) / blocks.perSlab + 1
+    let places = try blockPlaces(slabs: slabs, blocks, partitions: p + 1, view)
+    return Array(places.suffix(blocks.perPartition))
+  }
+
   /// Rows of the kept stream that lie in kept slabs.
   func keptSlabRuns(
     _ rows: Range<Int>, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> [RowRun] {
     var runs: [RowRun] = []
+    runs.reserveCapacity((shape.slabs(rows.count) + 1) * shape.groups)
     var row = rows.lowerBound
     while row < rows.upperBound {
       let index = row / shape.slots
@@ -152,7 +190,7 @@ struct LayerRows {
   func forEachKeptRun(
     _ rows: Range<Int>, _ view: borrowing ReadTransaction, _ body: (RowRun) throws(StoreError) -> Void
   ) throws(StoreError) {
-    guard plan.hasColdFrames else {
+    guard plan.hasColdFrames || plan.blocks != nil else {
       for run in try keptSlabRuns(rows, view) { try body(run) }
       return
     }
@@ -161,7 +199,12 @@ struct LayerRows {
     var row = max(rows.lowerBound, plan.sinks)
     while row < rows.upperBound {
       let (number, offset) = (row - plan.sinks).quotientAndRemainder(dividingBy: plan.kept)
-      let frame = try decoder.frame(.coldKept, number, rows: plan.kept, self, view)
+      let frame =
+        if let blocks = plan.blocks {
+          try decoder.unpack(number, blocks, self, view)
+        } else {
+          try decoder.frame(.coldKept, number, rows: plan.kept, self, view)
+        }
       let count = min(plan.kept - offset, rows.upperBound - row)
       try body(frame.run(first: row - offset).dropping(offset, limit: count, rowBytes: shape.rowBytes))
       row += count

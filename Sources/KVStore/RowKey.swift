@@ -2,7 +2,8 @@ import CLMDB
 
 /// What a record of the `rows` database holds.
 enum RowKind: UInt8, Sendable, CaseIterable {
-  /// Slabs of the kept row stream: sinks, then the selected rows of partitions 0, 1, 2… (raw codec) or the sinks alone.
+  /// Slabs of the kept row stream: sinks, then the selected rows of partitions 0, 1, 2… (raw codec) or the sinks alone
+  /// (other codecs).
   case kept = 1
   /// Slabs of a partition of the window.
   case window = 2
@@ -10,6 +11,8 @@ enum RowKind: UInt8, Sendable, CaseIterable {
   case archive = 3
   /// The stream of frames that hold the selected rows of partitions (zstd codec).
   case coldKept = 4
+  /// Slabs of blocks of 8 bits that hold the selected rows of partitions (q8 codec).
+  case blocks = 5
 
   var holdsFrames: Bool { self == .archive || self == .coldKept }
 }

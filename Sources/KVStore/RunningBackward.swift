@@ -33,6 +33,10 @@ final class RunningBackward: RowVisitor {
     backward.add(blocks, into: gradients, pool: pool)
   }
 
+  func add(_ blocks: [EightBitBlock], pool: WorkerPool?) {
+    preconditionFailure("a backward pass needs an archive, which sessions with codec q8 do not have")
+  }
+
   private func accumulators(of run: RowRun, _ place: RowPlace) -> KeyValueGradient {
     let rowBytes = layout.headDim * 4
     let rows: GradientLayout.Rows

@@ -9,6 +9,7 @@ public final class Session: Sendable {
   let extent: UInt64
   let plan: SessionPlan
   let policy: any RetentionPolicy
+  private let known = KnownRecord()
 
   init(store: KVStore, configuration: SessionConfiguration, extent: UInt64, plan: SessionPlan) {
     self.store = store
@@ -69,7 +70,7 @@ extension Session {
   func record(
     _ view: borrowing ReadTransaction, ifTokens: Int? = nil
   ) throws(StoreError) -> SessionRecord {
-    let record = try store.record(configuration.name, view)
+    let record = try store.record(configuration.name, view, known: known)
     guard record.extent == extent else {
       throw StoreError(.notFound, "the session was deleted", session: configuration.name)
     }

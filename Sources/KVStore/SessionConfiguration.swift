@@ -45,6 +45,12 @@ public struct SessionConfiguration: Sendable, Hashable {
           + " frames of at most \(Self.largestFrame) bytes: use a smaller lag or the raw codec without archive",
         session: name)
     }
+    if archive, codec == .q8 {
+      throw StoreError(
+        .invalidArgument,
+        "an archive is for attention as it was, to the bit, and q8 rounds what is kept: choose raw or zstd, or no archive",
+        session: name)
+    }
     self.name = name
     self.layers = layers
     self.kvHeads = kvHeads

@@ -12,15 +12,16 @@ struct SlabHeader: Hashable, Sendable {
   var codec: Codec
   var heads: Range<Int>
   var headDim: Int
-  /// Rows per head that fit; 0 in slabs of frames.
+  /// Rows per head that fit; in slabs of blocks rows per block; 0 in slabs of frames.
   var slots: Int
   /// The commit of the session, counted from 1, that wrote the slab.
   var generation: UInt64
-  /// kept: row of the stream; window: absolute position; frames: number of the first frame that starts here or later.
+  /// kept: row of the stream; window: absolute position; blocks: number of the first one; frames: number of the first frame
+  /// that starts here or later.
   var first: Int
-  /// Rows in use; frames: how many start here.
+  /// Rows, or blocks, in use; frames: how many start here.
   var count: Int
-  /// Bytes of the frame stream in this slab; 0 in slabs of rows.
+  /// Bytes of the frame stream, or of the blocks, in this slab; 0 in slabs of rows.
   var payloadBytes: Int
   /// The partition of a window slab; else 0.
   var partition: Int
@@ -102,7 +103,7 @@ struct SlabHeader: Hashable, Sendable {
 
 extension SlabHeader {
   /// XXH3-64 of what the slab holds: header bytes 0..<104, then for rows the positions in use head by head (kept slabs)
-  /// and the rows in use (K by head, V by head), for frames the directory entries and the payload.
+  /// and the rows in use (K by head, V by head), for frames the directory entries and the payload, for blocks the payload.
   ///
   /// - Parameter value: a whole slab value; the fields of `self` must have been checked against the shape.
   func checksum(of value: UnsafeRawPointer) -> UInt64 {
@@ -112,7 +113,9 @@ extension SlabHeader {
     XXH3_64bits_update(state, value, Self.checksumOffset)
     let table = value + SlabShape.fixedHeaderBytes
     let rows = value + SlabShape.headerBytes
-    if key.kind.holdsFrames {
+    if key.kind == .blocks {
+      XXH3_64bits_update(state, rows, payloadBytes)
+    } else if key.kind.holdsFrames {
       XXH3_64bits_update(state, table, count * FrameDirectory.entryBytes)
       XXH3_64bits_update(state, rows, payloadBytes)
     } else {
@@ -141,8 +144,9 @@ extension SlabHeader {
       if count > 0 { (value + offset).initializeMemory(as: UInt8.self, repeating: 0, count: count) }
     }
     write(to: value)
-    if key.kind.holdsFrames {
-      let used = SlabShape.fixedHeaderBytes + count * FrameDirectory.entryBytes
+    if key.kind.holdsFrames || key.kind == .blocks {
+      let entries = key.kind.holdsFrames ? count * FrameDirectory.entryBytes : 0
+      let used = SlabShape.fixedHeaderBytes + entries
       clear(used, SlabShape.headerBytes - used)
       clear(SlabShape.headerBytes + payloadBytes, SlabShape.rowAreaBytes - payloadBytes)
     } else {

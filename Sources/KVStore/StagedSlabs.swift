@@ -51,6 +51,7 @@ struct StagedLayer {
   var tokens: Int
   var kept: StagedSlabs
   var window: StagedSlabs
+  var blocks = StagedSlabs(groups: 1)
   var cold: StagedFrames
   var archive: StagedFrames
 

@@ -199,11 +199,20 @@ extension StagedTail {
     }
   }
 
+  /// The staged slab of blocks `index`.
+  func blockSlab(_ index: Int, _ blocks: BlockShape, _ layer: Int) throws(StoreError) -> SlabBuffer {
+    let plan = session.plan.layers[layer]
+    let copy = index * blocks.perSlab < plan.scored(base.tokens) * blocks.perPartition
+    return try slabs(index, layer, \.blocks, copy: copy) { rows, _, view throws(StoreError) in
+      try rows.stored.slab(rows.stored.blocks(index, blocks), view, rows.validated)
+    }[0]
+  }
+
   private func slabs(
     _ index: Int, _ layer: Int, _ stream: WritableKeyPath<StagedLayer, StagedSlabs>, copy: Bool,
     _ stored: (LayerRows, Int, borrowing ReadTransaction) throws(StoreError) -> UnsafeRawPointer
   ) throws(StoreError) -> [SlabBuffer] {
-    let groups = session.plan.shape.groups
+    let groups = layers[layer][keyPath: stream].groups
     var found: [SlabBuffer] = []
     for group in 0..<groups {
       if let buffer = layers[layer][keyPath: stream][index, group] { found.append(buffer) }

@@ -103,6 +103,12 @@ struct CommitChange {
         add(new.kept(index, group: group), buffer)
       }
     }
+    if let blocks = plan.blocks {
+      for index in staged.blocks.indices {
+        guard let buffer = staged.blocks[index, 0] else { continue }
+        add(new.blocks(index, blocks), buffer)
+      }
+    }
     let perPartition = plan.slabsPerPartition
     for index in staged.window.indices {
       for group in 0..<groups {

@@ -1,5 +1,6 @@
 import Kernels
 import LagKV
+import SparseAttention
 
 extension StagedTail {
   /// Counts a segment's rows; where it completes a partition, scores the one before it and moves its selected rows to the kept
@@ -25,6 +26,12 @@ extension StagedTail {
       let slots = plan.shape.slots
       for index in firstRow / slots...(firstRow + plan.kept - 1) / slots { _ = try keptSlabs(index, layer) }
     }
+    if let blocks = plan.blocks {
+      let end = (p + 1) * blocks.perPartition
+      for index in p * blocks.perPartition / blocks.perSlab...(end - 1) / blocks.perSlab {
+        _ = try blockSlab(index, blocks, layer)
+      }
+    }
     try withBase { view, record throws(StoreError) in
       let rows = rows(layer, record)
       let partition = try rows.windowRuns(p, rows: plan.lag, view)
@@ -33,6 +40,8 @@ extension StagedTail {
         selection = select(p, layer, partition, reference)
         if plan.codec == .raw {
           gather(partition, selection, from: p, to: firstRow, layer)
+        } else if let blocks = plan.blocks {
+          pack(partition, selection, from: p, blocks, layer)
         } else {
           layers[layer].cold.frames.append(try frame(partition, selection, from: p, plan))
         }
@@ -95,6 +104,39 @@ extension StagedTail {
             + (plane * heads.count + head - heads.lowerBound) * shape.headStride + slot * shape.rowBytes
           lagoon_gather_rows(source + offset, shape.rowBytes, rows, rows.count, target)
         }
+      }
+    }
+  }
+
+  /// Packs the selected rows of a partition into its blocks, whose slabs are staged.
+  private func pack(
+    _ partition: [RowRun], _ selection: [[UInt32]], from p: Int, _ blocks: BlockShape, _ layer: Int
+  ) {
+    let plan = session.plan.layers[layer]
+    let rowBytes = plan.shape.rowBytes
+    var memory = ScratchMemory()
+    guard let gathered = memory.take(2 * plan.kept * rowBytes).baseAddress else { return }
+    let values = gathered + plan.kept * rowBytes
+    for head in 0..<plan.shape.kvHeads {
+      forEachPiece(selection[head], head, partition, plan.partitionStart(p), to: 0, slots: .max) {
+        run, offset, rows, row in
+        lagoon_gather_rows(run.keys + offset, rowBytes, rows, rows.count, gathered + row * rowBytes)
+        lagoon_gather_rows(run.values + offset, rowBytes, rows, rows.count, values + row * rowBytes)
+      }
+      for part in 0..<blocks.parts {
+        let number = p * blocks.perPartition + part * blocks.kvHeads + head
+        let block = blocks.block(number)
+        guard let slab = layers[layer].blocks[number / blocks.perSlab, 0] else { return }
+        let target = slab.value + SlabShape.headerBytes + number % blocks.perSlab * blocks.bytes
+        target.initializeMemory(as: UInt8.self, repeating: 0, count: blocks.bytes)
+        for i in 0..<block.rows {
+          let position = UInt32(plan.partitionStart(p)) + selection[head][block.firstRow + i]
+          target.storeBytes(of: position, toByteOffset: 4 * i, as: UInt32.self)
+        }
+        EightBitBlock.pack(
+          keys: gathered + block.firstRow * rowBytes, values: values + block.firstRow * rowBytes,
+          elementType: session.configuration.elementType, rows: block.rows, headDim: blocks.headDim,
+          to: target + 4 * block.rows)
       }
     }
   }

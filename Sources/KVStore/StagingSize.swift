@@ -15,9 +15,15 @@ extension LayerPlan {
     let windowSlabs = CheckedSize(capacity / shape.slots) + CheckedSize(1) + partitions
     let keptRows = CheckedSize(min(sinks, capacity)) + CheckedSize(kept) * partitions
     let keptSlabs =
-      CheckedSize((codec == .zstd ? min(sinks, capacity) : keptRows.value ?? .max) / shape.slots)
+      CheckedSize((codec == .raw ? keptRows.value ?? .max : min(sinks, capacity)) / shape.slots)
       + CheckedSize(2)
     var bytes = (windowSlabs + keptSlabs) * CheckedSize(shape.groups) * CheckedSize(SlabShape.storedBytes)
+    if let blocks {
+      // A slab holds one block or more, and at each end there may be one that others share.
+      let count = CheckedSize(blocks.perPartition) * partitions
+      let slabs = CheckedSize((count.value ?? .max) / blocks.perSlab) + CheckedSize(3)
+      bytes = bytes + slabs * CheckedSize(SlabShape.storedBytes)
+    }
     for rows in [hasColdFrames ? kept : 0, archive ? lag : 0] where rows > 0 {
       // At most 64 MiB of rows and their positions: no overflow.
       let content = FrameDecoder.contentBytes(shape, rows: rows)

@@ -10,20 +10,6 @@ public enum Durability: String, Sendable, CaseIterable {
   case full
 }
 
-/// How rows are stored.
-public enum Codec: UInt8, Sendable, CaseIterable, Codable {
-  /// As they are, read in place.
-  case raw = 0
-  /// Lossless: byte planes, then zstd, a frame per partition. The window and the sinks stay raw.
-  case zstd = 1
-
-  public var name: String { self == .raw ? "raw" : "zstd" }
-  public init?(name: String) {
-    guard let codec = Codec.allCases.first(where: { $0.name == name }) else { return nil }
-    self = codec
-  }
-}
-
 /// How a store is opened.
 public struct StoreOptions: Sendable {
   /// Most bytes that the data file may take. A store keeps its quota's map for as long as it is open.

@@ -80,6 +80,20 @@ struct StoredLayer {
       generation: generation, first: first, count: count)
   }
 
+  /// Slab `index` of the blocks.
+  func blocks(_ index: Int, _ shape: BlockShape) -> Expectation {
+    let first = index * shape.perSlab
+    let total = plan.scored(record.tokens) * shape.perPartition
+    let count = min(shape.perSlab, total - first)
+    let header = SlabHeader(
+      key: key(.blocks, index, 0), elementType: record.configuration.elementType, codec: .q8,
+      heads: 0..<plan.shape.kvHeads, headDim: plan.shape.headDim, slots: shape.rows,
+      generation: record.scoredGeneration, first: first, count: count, payloadBytes: count * shape.bytes)
+    return Expectation(
+      header: header, isLatest: first + shape.perSlab >= total, isFinal: count == shape.perSlab,
+      partition: first / shape.perPartition)
+  }
+
   /// Every slab of the layer, in order of keys within each kind.
   func forEachSlab(_ body: (Expectation) throws(StoreError) -> Void) throws(StoreError) {
     let shape = plan.shape
@@ -91,6 +105,11 @@ struct StoredLayer {
         for group in 0..<shape.groups { try body(window(p, i, group: group)) }
       }
     }
+    if let blocks = plan.blocks {
+      for index in 0..<blocks.slabs(partitions: plan.scored(record.tokens)) {
+        try body(self.blocks(index, blocks))
+      }
+    }
     for kind in [RowKind.archive, .coldKept] {
       for index in 0..<LayerPlan.streamSlabs(streamBytes(kind)) { try body(stream(kind, index)) }
     }
@@ -100,8 +119,8 @@ struct StoredLayer {
 // MARK: - Checks
 
 extension StoredLayer {
-  /// Reads a slab and checks it: its structural fields on every read, its checksum when it is first read since the store
-  /// was opened, or always with `fully`.
+  /// Reads a slab and checks it, header and checksum, when this version of it is first read since the store was opened, or
+  /// always with `fully`.
   ///
   /// - Returns: the slab's value in the map, valid as long as the snapshot.
   /// - Throws: `corrupt`, with session, layer and partition.
@@ -109,6 +128,7 @@ extension StoredLayer {
     _ expected: Expectation, _ view: borrowing ReadTransaction, _ validated: ValidatedSlabs,
     fully: Bool = false
   ) throws(StoreError) -> UnsafeRawPointer {
+    if !fully, let known = validated.place(of: expected.header, isFinal: expected.isFinal) { return known }
     guard let value = try view.slab(expected.header.key) else {
       throw damage(expected, "it is missing or has the wrong size", validated)
     }
@@ -134,12 +154,10 @@ extension StoredLayer {
     guard found == wanted else {
       throw damage(expected, "its header belongs to other rows", validated)
     }
-    if fully || !validated.contains(found, isFull: expected.isFinal) {
-      guard found.checksum(of: value) == SlabHeader.storedChecksum(value) else {
-        throw damage(expected, "its checksum is wrong", validated)
-      }
-      validated.insert(found, isFull: expected.isFinal)
+    guard found.checksum(of: value) == SlabHeader.storedChecksum(value) else {
+      throw damage(expected, "its checksum is wrong", validated)
     }
+    validated.insert(found, at: value, isFinal: expected.isFinal)
     return value
   }
 
@@ -152,6 +170,7 @@ extension StoredLayer {
       case .window: "window rows at tokens \(h.first)..<\(h.first + h.count)"
       case .archive: "slab \(h.key.index) of the archive's frames"
       case .coldKept: "slab \(h.key.index) of the kept rows' frames"
+      case .blocks: "slab \(h.key.index) of the kept rows' blocks"
       }
     return StoreError(
       .corrupt,

@@ -1,7 +1,10 @@
 import Synchronization
 
-/// Which slabs have been checked since the store was opened: one bit a slab for full slabs, which never change, and
-/// the generation for a stream's last slab, which every commit may replace. And which were found damaged.
+/// Which slabs have been checked since the store was opened, and where in the map they lie: of every stream the slabs that
+/// never change again, and its last one, which every commit may replace, by its generation. And which were found damaged.
+///
+/// A place stays right for every snapshot whose record expects that version of the slab: LMDB moves a value only when it is
+/// written again, does not use its pages again while a snapshot shows them, and no extent is used twice.
 final class ValidatedSlabs: Sendable {
   /// One stream of slabs.
   struct Stream: Hashable, Sendable {
@@ -18,26 +21,16 @@ final class ValidatedSlabs: Sendable {
     }
   }
 
-  struct Checked: Sendable {
-    /// Bit `index % 64` of word `index / 64`.
-    var full: [UInt64] = []
+  /// Addresses of slab values; 0 where the slab has not been checked.
+  private struct Places: Sendable {
+    var final: [UInt] = []
     var lastIndex = -1
     var lastGeneration: UInt64 = 0
-
-    func contains(_ index: Int) -> Bool {
-      let word = index / 64
-      return word < full.count && full[word] & (1 << UInt64(index % 64)) != 0
-    }
-
-    mutating func insert(_ index: Int) {
-      let word = index / 64
-      while full.count <= word { full.append(0) }
-      full[word] |= 1 << UInt64(index % 64)
-    }
+    var last: UInt = 0
   }
 
   private struct State: Sendable {
-    var streams: [Stream: Checked] = [:]
+    var streams: [Stream: Places] = [:]
     var damaged: Set<RowKey> = []
     var damagedSessions: Set<[UInt8]> = []
   }
@@ -46,32 +39,50 @@ final class ValidatedSlabs: Sendable {
   /// Most damaged records that are remembered by key.
   private static let damagedLimit = 65_536
 
-  /// Whether this version of the slab has been checked.
-  func contains(_ header: SlabHeader, isFull: Bool) -> Bool {
-    state.withLock { state in
-      guard let checked = state.streams[Stream(header.key)] else { return false }
-      if isFull { return checked.contains(header.key.index) }
-      return checked.lastIndex == header.key.index && checked.lastGeneration == header.generation
+  /// Where the slab lies, if this version of it has been checked.
+  ///
+  /// - Parameters:
+  ///   - expected: its header; only a slab that is not final must have this generation.
+  ///   - isFinal: no commit changes it any more.
+  func place(of expected: SlabHeader, isFinal: Bool) -> UnsafeRawPointer? {
+    let index = expected.key.index
+    let address: UInt = state.withLock { state in
+      guard let places = state.streams[Stream(expected.key)] else { return 0 }
+      if isFinal { return index < places.final.count ? places.final[index] : 0 }
+      return places.lastIndex == index && places.lastGeneration == expected.generation ? places.last : 0
     }
+    return UnsafeRawPointer(bitPattern: address)
   }
 
-  func insert(_ header: SlabHeader, isFull: Bool) {
+  /// Notes a slab whose checksum was right.
+  func insert(_ header: SlabHeader, at place: UnsafeRawPointer, isFinal: Bool) {
+    let index = header.key.index
     state.withLock { state in
-      var checked = state.streams.removeValue(forKey: Stream(header.key)) ?? Checked()
-      if isFull {
-        checked.insert(header.key.index)
+      // Taken out and put back, so that the array is not copied.
+      var places = state.streams.removeValue(forKey: Stream(header.key)) ?? Places()
+      if isFinal {
+        if places.final.count <= index {
+          places.final.append(contentsOf: repeatElement(0, count: index + 1 - places.final.count))
+        }
+        places.final[index] = UInt(bitPattern: place)
       } else {
-        checked.lastIndex = header.key.index
-        checked.lastGeneration = header.generation
+        places.lastIndex = index
+        places.lastGeneration = header.generation
+        places.last = UInt(bitPattern: place)
       }
-      state.streams[Stream(header.key)] = checked
+      state.streams[Stream(header.key)] = places
       state.damaged.remove(header.key)
     }
   }
 
+  /// Notes a damaged record; the next read checks it again.
   func noteDamage(_ key: RowKey) {
     state.withLock { state in
       if state.damaged.count < Self.damagedLimit { state.damaged.insert(key) }
+      guard var places = state.streams.removeValue(forKey: Stream(key)) else { return }
+      if key.index < places.final.count { places.final[key.index] = 0 }
+      if key.index == places.lastIndex { places.lastIndex = -1 }
+      state.streams[Stream(key)] = places
     }
   }
 

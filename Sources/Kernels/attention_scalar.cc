@@ -1,5 +1,6 @@
 // Scalar twin of attention.cc: the same tiles and the same online softmax, one element at a time.
 #include "attention.h"
+#include "q8.h"
 
 #include <cmath>
 
@@ -46,4 +47,50 @@ extern "C" void lagoon_attend_scalar(const lagoon_query_rows *rows, const lagoon
   for (cursor.Next(tile); tile.count > 0; cursor.Next(tile)) {
     for (size_t row = 0; row < rows->rows; ++row) AttendRow(*rows, row, tile, type, scratch);
   }
+}
+
+// Plain code for all: once in some thousand keys.
+extern "C" void lagoon_merge_attention(const lagoon_query_rows *rows, const lagoon_query_rows *from) {
+  const size_t padded = lagoon_padded_dim(rows->headDim);
+  for (size_t row = 0; row < rows->rows; ++row) {
+    if (from->sum[row] == 0) continue;  // it saw nothing
+    const float largest = std::fmax(rows->maximum[row], from->maximum[row]);
+    const float ours = std::exp(rows->maximum[row] - largest);
+    const float theirs = std::exp(from->maximum[row] - largest);
+    rows->maximum[row] = largest;
+    rows->sum[row] = rows->sum[row] * ours + from->sum[row] * theirs;
+    float *weighted = rows->weighted + row * padded;
+    const float *added = from->weighted + row * padded;
+    for (size_t c = 0; c < padded; ++c) weighted[c] = weighted[c] * ours + added[c] * theirs;
+  }
+}
+
+extern "C" void lagoon_attend_q8_scalar(const lagoon_query_rows *rows, const lagoon_q8_run *runs,
+                                        size_t runCount, float *scratch) {
+  using namespace lagoon;
+  const size_t dim = rows->headDim;
+  float *keys = scratch + 2 * kKeyTile + dim;  // behind AttendRow's
+  float *values = keys + kKeyTile * dim;
+  Tile tile;
+  tile.count = 0;
+  tile.firstPosition = LAGOON_VISIBLE_TO_ALL;
+  const auto attend = [&] {
+    for (size_t row = 0; row < rows->rows; ++row) AttendRow(*rows, row, tile, LAGOON_F32, scratch);
+    tile.count = 0;
+  };
+  for (size_t i = 0; i < runCount; ++i) {
+    const Q8Block block(runs[i].block, runs[i].count, dim);
+    for (size_t r = 0; r < runs[i].count; ++r) {
+      float *key = keys + tile.count * dim;
+      float *value = values + tile.count * dim;
+      for (size_t c = 0; c < dim; ++c) {
+        key[c] = block.Key(r, c, dim);
+        value[c] = block.Value(r, c, dim);
+      }
+      tile.keys[tile.count] = reinterpret_cast<const uint8_t *>(key);
+      tile.values[tile.count++] = reinterpret_cast<const uint8_t *>(value);
+      if (tile.count == kKeyTile) attend();
+    }
+  }
+  if (tile.count > 0) attend();
 }

@@ -4,5 +4,5 @@ import LagoonProtocol
 // The vocabulary of this module's API, so that a client imports LagoonClient alone.
 public typealias ElementType = LagKV.ElementType
 public typealias PolicyKind = LagKV.PolicyKind
-public typealias Codec = LagoonProtocol.Codec
+public typealias Codec = LagKV.Codec
 public typealias TokenHash = LagoonProtocol.TokenHash

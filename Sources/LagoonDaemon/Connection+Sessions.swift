@@ -91,7 +91,7 @@ extension Connection {
     guard let policy = PolicyKind(wire.policy) else {
       throw CallError(.invalidArgument, "policy \(wire.policy.rawValue) is unknown")
     }
-    guard let codec = LagoonProtocol.Codec(wire.codec) else {
+    guard let codec = Codec(wire.codec) else {
       throw CallError(.invalidArgument, "codec \(wire.codec.rawValue) is unknown")
     }
     let fingerprint = try fingerprint(wire.modelFingerprint)
@@ -107,7 +107,7 @@ extension Connection {
       try SessionConfiguration(
         name: wire.name, layers: Int(wire.layers), kvHeads: Int(wire.kvHeads), headDim: Int(wire.headDim),
         elementType: elementType, retention: retention, archive: wire.archive,
-        codec: codec == .raw ? .raw : .zstd, ephemeral: wire.ephemeral, fingerprint: fingerprint ?? .none)
+        codec: codec, ephemeral: wire.ephemeral, fingerprint: fingerprint ?? .none)
     }
   }
 
@@ -153,7 +153,7 @@ extension WireSessionConfiguration {
     seed = retention.seed
     exemptLayers = retention.exemptLayers.sorted().map { UInt32($0) }
     archive = configuration.archive
-    codec = configuration.codec == .raw ? .raw : .zstd
+    codec = configuration.codec.wire
     ephemeral = configuration.ephemeral
     modelFingerprint = .init(configuration.fingerprint == .none ? [] : configuration.fingerprint.bytes)
   }
@@ -168,6 +168,6 @@ extension WireLayerState {
     windowRows = UInt64(clamping: state.windowRows)
     storedBytes = UInt64(clamping: state.storedBytes)
     archiveBytes = UInt64(clamping: state.archiveBytes)
-    codec = state.codec == .raw ? .raw : .zstd
+    codec = state.codec.wire
   }
 }

@@ -1,18 +1,5 @@
 import LagKV
 
-/// How kept rows are stored: as they are, to be read in place, or compressed without loss.
-public enum Codec: UInt8, Sendable, Hashable, CaseIterable {
-  case raw = 0
-  case zstd = 1
-
-  public var name: String {
-    switch self {
-    case .raw: "raw"
-    case .zstd: "zstd"
-    }
-  }
-}
-
 // The wire's enumerations carry the same numbers as ours; a number that a later version added is nil here.
 
 extension ElementType {
@@ -54,6 +41,7 @@ extension Codec {
     switch self {
     case .raw: .raw
     case .zstd: .zstd
+    case .q8: .q8
     }
   }
 }

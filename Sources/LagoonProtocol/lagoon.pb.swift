@@ -282,6 +282,9 @@ public nonisolated enum WireCodec: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case raw // = 0
   case zstd // = 1
+
+  /// Lossy: 8 bits an element. Not with an archive.
+  case q8 // = 2
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -292,6 +295,7 @@ public nonisolated enum WireCodec: SwiftProtobuf.Enum, Swift.CaseIterable {
     switch rawValue {
     case 0: self = .raw
     case 1: self = .zstd
+    case 2: self = .q8
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -300,6 +304,7 @@ public nonisolated enum WireCodec: SwiftProtobuf.Enum, Swift.CaseIterable {
     switch self {
     case .raw: return 0
     case .zstd: return 1
+    case .q8: return 2
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -308,6 +313,7 @@ public nonisolated enum WireCodec: SwiftProtobuf.Enum, Swift.CaseIterable {
   public static let allCases: [WireCodec] = [
     .raw,
     .zstd,
+    .q8,
   ]
 
 }
@@ -2103,7 +2109,7 @@ nonisolated extension WirePolicy: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension WireCodec: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RAW\0\u{1}ZSTD\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RAW\0\u{1}ZSTD\0\u{1}Q8\0")
 }
 
 nonisolated extension WireRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

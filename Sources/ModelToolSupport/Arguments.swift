@@ -35,7 +35,10 @@ extension Codec: ExpressibleByArgument {
   }
   public static var allValueStrings: [String] { allCases.map(\.name) }
   public static var allValueDescriptions: [String: String] {
-    [Codec.raw.name: "read in place", Codec.zstd.name: "lossless, smaller"]
+    [
+      Codec.raw.name: "read in place", Codec.zstd.name: "lossless, smaller",
+      Codec.q8.name: "8 bits an element, about half of bf16; not with --archive",
+    ]
   }
 }
 

@@ -43,19 +43,21 @@ package struct RetentionOptions: ParsableArguments {
   /// The session that these options ask for.
   package func parameters(
     name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType,
-    policy defaultPolicy: PolicyKind = .lagkv
+    policy defaultPolicy: PolicyKind = .lagkv, codec: CodecOption? = nil
   ) -> SessionParameters {
-    SessionParameters(
+    var parameters = SessionParameters(
       name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
       headDim: configuration.headDim,
       elementType: dtype ?? defaultType, policy: policy ?? defaultPolicy, sinks: sinks ?? Self.defaultSinks,
       lag: lag ?? Self.defaultLag, ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1,
       seed: seed ?? 0,
       exemptLayers: Set(exemptLayers?.layers ?? []), fingerprint: fingerprint)
+    parameters.codec = codec?.codec ?? .raw
+    return parameters
   }
 
   /// - Throws: when an option that was given differs from what the session was made with.
-  package func check(against session: SessionParameters) throws {
+  package func check(against session: SessionParameters, codec: CodecOption) throws {
     func check<Value: Equatable>(_ option: String, _ given: Value?, _ stored: Value) throws {
       guard let given, given != stored else { return }
       throw ToolError(
@@ -67,10 +69,19 @@ package struct RetentionOptions: ParsableArguments {
     try check("--lag", lag, session.lag)
     try check("--ratio", ratio, session.ratio)
     try check("--dtype", dtype?.name, session.elementType.name)
+    try check("--codec", codec.codec?.name, session.codec.name)
     try check("--value-weight", valueWeight, session.valueWeight)
     try check("--exempt-layers", exemptLayers?.layers.sorted(), session.exemptLayers.sorted())
     try check("--seed", seed, session.seed)
   }
+}
+
+/// How a session's kept rows are stored.
+package struct CodecOption: ParsableArguments {
+  @Option(help: "How kept rows are stored (new sessions; default: raw).")
+  package var codec: Codec?
+
+  package init() {}
 }
 
 /// Layer numbers with commas between them.

@@ -152,7 +152,7 @@ struct CausalHeads {
       headDim: headDim, firstPosition: Int64(from + block.lowerBound))
     var run = lagoon_key_run(keys: keys, values: values, count: from + block.upperBound, firstPosition: 0)
     lagoon_attend(
-      &rows, &run, 1, UInt8(LAGOON_F32), part(&rest, lagoon_attention_scratch(headDim)).baseAddress)
+      &rows, &run, 1, nil, 0, UInt8(LAGOON_F32), part(&rest, lagoon_attention_scratch(headDim)).baseAddress)
     for (row, token) in block.enumerated() {
       for member in 0..<group {
         let index = row * group + member

@@ -225,4 +225,11 @@ import Testing
     #expect(code { try store.sync() } == .closed)
     #expect(store.statistics.sessions == 0)
   }
+
+  @Test func eightBitsAndAnArchiveDoNotGoTogether() throws {
+    let document = Document(kvHeads: 2, headDim: 16, queryHeads: 2)
+    #expect(code { _ = try configuration(document: document, archive: true, codec: .q8) } == .invalidArgument)
+    // Nor does a partition of any size need a frame.
+    _ = try configuration(document: document, lag: 65_536, codec: .q8)
+  }
 }

@@ -290,6 +290,39 @@ struct ExpectedLayer {
     keptRows = geometry.keptRows(tokens)
     self.keys = keys
     self.values = values
+    guard configuration.codec == .q8, geometry.kept > 0 else { return }
+    for head in 0..<configuration.kvHeads {
+      for p in 0..<scored {
+        let first = retention.sinks + p * geometry.kept
+        round(Array(positions[head][first..<first + geometry.kept]), head, configuration)
+      }
+    }
+  }
+
+  /// Puts what 8 bits leave of the rows that one partition left in place of them.
+  private mutating func round(_ rows: [UInt32], _ head: Int, _ configuration: SessionConfiguration) {
+    let type = configuration.elementType
+    let rowBytes = configuration.headDim * type.byteCount
+    // As many equal blocks as needed, of at most 128 rows.
+    let parts = (rows.count + 127) / 128
+    let size = (rows.count + parts - 1) / parts
+    for start in stride(from: 0, to: rows.count, by: size) {
+      let part = rows[start..<min(start + size, rows.count)].map(Int.init)
+      func gathered(_ source: [UInt8]) -> [UInt8] {
+        part.flatMap { source[$0 * rowBytes..<($0 + 1) * rowBytes] }
+      }
+      var k = gathered(keys[head])
+      var v = gathered(values[head])
+      var block = [UInt8](repeating: 0, count: lagoon_q8_bytes(part.count, configuration.headDim))
+      lagoon_q8_pack(k, v, type.rawValue, part.count, configuration.headDim, &block)
+      lagoon_q8_unpack(block, part.count, configuration.headDim, type.rawValue, &k, &v)
+      for (i, position) in part.enumerated() {
+        keys[head].replaceSubrange(
+          position * rowBytes..<(position + 1) * rowBytes, with: k[i * rowBytes..<(i + 1) * rowBytes])
+        values[head].replaceSubrange(
+          position * rowBytes..<(position + 1) * rowBytes, with: v[i * rowBytes..<(i + 1) * rowBytes])
+      }
+    }
   }
 
   /// What `fetch` must give.

@@ -11,6 +11,15 @@ private typealias Attend = (
   UnsafePointer<lagoon_query_rows>, UnsafePointer<lagoon_key_run>, Int, UInt8, UnsafeMutablePointer<Float>
 ) -> Void
 
+/// With a hint at what comes next, which changes nothing.
+private func attend(
+  _ rows: UnsafePointer<lagoon_query_rows>, _ runs: UnsafePointer<lagoon_key_run>, _ count: Int,
+  _ type: UInt8,
+  _ scratch: UnsafeMutablePointer<Float>
+) {
+  lagoon_attend(rows, runs, count, runs, count, type, scratch)
+}
+
 /// One call's input: queries that are already scaled, keys and values of one KV head.
 private struct Case {
   let headDim: Int
@@ -44,7 +53,7 @@ private struct Case {
   ///
   /// - Parameter lengths: of the runs that the keys come in; the last one again and again.
   func run(
-    _ attend: Attend, rows range: Range<Int>? = nil, lengths: [Int] = [.max]
+    _ kernel: Attend, rows range: Range<Int>? = nil, lengths: [Int] = [.max]
   ) -> (out: [Float], lse: [Float]) {
     let range = range ?? 0..<rows
     precondition(range.lowerBound % group == 0)
@@ -79,7 +88,7 @@ private struct Case {
             count: cut.count,
             firstPosition: firstPosition == .min ? .min : firstPosition + Int64(cut.lowerBound))
         }
-        attend(&rows, runs, runs.count, type, scratch)
+        kernel(&rows, runs, runs.count, type, scratch)
       }
     }
     var out: [Float] = []
@@ -143,7 +152,7 @@ private struct Case {
         let input = Case(
           headDim: headDim, group: group, queries: queries, keys: keys, type: type.code, seed: UInt64(keys))
         input.expectAccurate("scalar", lagoon_attend_scalar, tolerance: 4e-6)
-        onEveryTarget { input.expectAccurate($0, lagoon_attend) }
+        onEveryTarget { input.expectAccurate($0, attend) }
       }
     }
   }
@@ -154,7 +163,7 @@ private struct Case {
       input.firstQueryPosition = 100
       input.firstPosition = Int64(100 + first)
       input.expectAccurate("scalar, first \(first)", lagoon_attend_scalar, tolerance: 4e-6)
-      onEveryTarget { input.expectAccurate("\($0), first \(first)", lagoon_attend) }
+      onEveryTarget { input.expectAccurate("\($0), first \(first)", attend) }
     }
   }
 
@@ -167,10 +176,10 @@ private struct Case {
           input.firstQueryPosition = 100
           input.firstPosition = first
           onEveryTarget { target in
-            let whole = input.run(lagoon_attend)
+            let whole = input.run(attend)
             for token in 0..<11 {
               let range = token * 3..<token * 3 + 3
-              let alone = input.run(lagoon_attend, rows: range)
+              let alone = input.run(attend, rows: range)
               let place = "\(target), type \(type.code), headDim \(headDim), token \(token)"
               #expect(bits(alone.lse) == bits(Array(whole.lse[range])), "\(place)")
               #expect(
@@ -190,9 +199,9 @@ private struct Case {
       for headDim in [7, 128] {
         let input = Case(headDim: headDim, group: 4, queries: 3, keys: 333, type: type.code, seed: 9)
         onEveryTarget { target in
-          let whole = input.run(lagoon_attend)
+          let whole = input.run(attend)
           for lengths in [[16], [8], [1], [5, 64, 200, 3]] {
-            let cut = input.run(lagoon_attend, lengths: lengths)
+            let cut = input.run(attend, lengths: lengths)
             let place = "\(target), type \(type.code), headDim \(headDim), runs of \(lengths)"
             #expect(bits(cut.lse) == bits(whole.lse), "\(place)")
             #expect(bits(cut.out) == bits(whole.out), "\(place)")
@@ -208,8 +217,8 @@ private struct Case {
       input.firstQueryPosition = 100
       input.firstPosition = 90
       onEveryTarget { target in
-        let whole = input.run(lagoon_attend)
-        let cut = input.run(lagoon_attend, lengths: lengths)
+        let whole = input.run(attend)
+        let cut = input.run(attend, lengths: lengths)
         for (a, b) in zip(cut.out, whole.out) { #expect(abs(a - b) <= 2e-6, "\(target)") }
         for (a, b) in zip(cut.lse, whole.lse) { #expect(a == b || abs(a - b) <= 2e-6, "\(target)") }
       }
@@ -222,7 +231,7 @@ private struct Case {
       headDim: 64, group: 2, queries: 3, keys: 100, type: UInt8(LAGOON_F32), seed: 4, scale: 1e5)
     // f32 logits of 1e5 are 0.01 apart, so only that the result is a mean of values is checked here.
     onEveryTarget { target in
-      let got = input.run(lagoon_attend)
+      let got = input.run(attend)
       let reference = input.reference()
       let limit = input.values.map(abs).max() ?? 0
       #expect(got.out.allSatisfy { abs($0) <= limit * 1.0001 }, "\(target)")
@@ -233,7 +242,7 @@ private struct Case {
     extreme.queries = extreme.queries.map { $0 * 1e20 }
     extreme.keys = extreme.keys.map { $0 * 1e20 }
     onEveryTarget { target in
-      #expect(extreme.run(lagoon_attend).out.allSatisfy { $0.isFinite }, "\(target)")
+      #expect(extreme.run(attend).out.allSatisfy { $0.isFinite }, "\(target)")
     }
   }
 }

@@ -2,12 +2,9 @@ import ArgumentParser
 import Foundation
 import LagKV
 import LagoonClient
+import ModelToolSupport
 import ToolSupport
 import Transformer
-
-extension ElementType: ExpressibleByArgument {
-  public init?(argument: String) { self.init(name: argument) }
-}
 
 struct Attend: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -70,7 +67,7 @@ struct Attend: ParsableCommand {
     let ceiling = Ceiling.MemoryRead(bytes: 512 << 20, threads: cores)
     let shape = BenchShape()
     var figures: [Figure] = []
-    for (type, codec) in dtype.map({ ($0, Codec.raw) }) + dtype.map({ ($0, Codec.zstd) }) {
+    for (type, codec) in dtype.map({ ($0, Codec.raw) }) + dtype.map({ ($0, .zstd) }) + [(.bfloat16, .q8)] {
       for count in counts {
         let (times, limits) = try measured(
           connection, shape, count, type, codec, tokens: 1, rounds: rounds ?? 31
@@ -78,7 +75,7 @@ struct Attend: ParsableCommand {
         let bytes = Double(shape.bytes(tokens: count, type))
         figures.append(
           Figure(
-            name: "attend decode \(type.name)\(codec == .zstd ? " zstd" : ""), \(count) keys",
+            name: "attend decode \(type.name)\(codec == .raw ? "" : " \(codec.name)"), \(count) keys",
             figure: bytes / times.median / 1e9, ceiling: limits.median / 1e9, unit: "GB/s",
             ceilingIs: "memory read, \(cores) threads", details: ["milliseconds_p50": times.median * 1e3]))
       }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LagKV
+import ModelToolSupport
 import SparseAttention
 import ToolSupport
 

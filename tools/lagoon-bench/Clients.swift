@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LagKV
 import LagoonClient
+import ModelToolSupport
 import Synchronization
 import ToolSupport
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Kernels
 import LagKV
+import ModelToolSupport
 import ToolSupport
 
 struct Compress: ParsableCommand {

@@ -29,14 +29,9 @@ struct ExactStepFloor {
     guard let attention = run.attention, let choice = attention.choices.first,
       let policy = PolicyKind(name: choice.policy)
     else { return Double(tokens) * Double(tokens + 1) / 2 }
-    let geometry = try RetentionParameters(
+    return try RetentionParameters(
       policy: policy, sinks: attention.sinks, lag: attention.lag, ratio: choice.ratio
-    ).geometry(layer: 0)
-    // As the session stands when a query's partition began, and the query's own partition up to itself.
-    return (0..<tokens).reduce(0.0) { sum, token in
-      let begin = token < attention.sinks ? 0 : token - (token - attention.sinks) % attention.lag
-      return sum + Double(geometry.totalRows(begin) + token - begin + 1)
-    }
+    ).geometry(layer: 0).attendedPairs(tokens)
   }
 
   /// Measures oneDNN's rate once more.

@@ -85,8 +85,11 @@ struct ServeOption: ParsableArguments {
   var serve = false
 
   /// Answers until standard input ends.
-  func answer(_ work: () throws -> Void) throws {
-    while readLine() != nil { try Output.write("{\"seconds\": \(try seconds(work))}\n") }
+  func answer(_ work: () throws -> Void) throws { try answerSeconds { try seconds(work) } }
+
+  /// As ``answer(_:)``, with work that gives its own seconds.
+  func answerSeconds(_ work: () throws -> Double) throws {
+    while readLine() != nil { try Output.write("{\"seconds\": \(try work())}\n") }
   }
 }
 

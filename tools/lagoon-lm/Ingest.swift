@@ -21,6 +21,7 @@ struct Ingest: ParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var daemon: DaemonOptions
   @OptionGroup var retention: RetentionOptions
+  @OptionGroup var codec: CodecOption
 
   @Option(help: "The document: a file, or - for standard input.")
   var text: String
@@ -30,9 +31,6 @@ struct Ingest: ParsableCommand {
 
   @Flag(help: "Also keep every partition whole (new sessions).")
   var archive = false
-
-  @Option(help: "How kept rows are stored (new sessions; default: raw).")
-  var codec: Codec?
 
   @Flag(help: "Print the result as JSON.")
   var json = false
@@ -110,16 +108,15 @@ struct Ingest: ParsableCommand {
       switch error.code {
       case .notFound:
         var parameters = retention.parameters(
-          name: session, decoder.configuration, fingerprint: fingerprint, dtype: .bfloat16)
+          name: session, decoder.configuration, fingerprint: fingerprint, dtype: .bfloat16, codec: codec)
         parameters.archive = archive
-        parameters.codec = codec ?? .raw
         return try connection.createSession(parameters)
       case .otherModel:
         throw ToolError("session '\(session)' was filled by another model than \(model.folder) [otherModel]")
       default: throw error
       }
     }
-    try retention.check(against: found.parameters)
+    try retention.check(against: found.parameters, codec: codec)
     let standing = found.info.tokens
     guard standing <= tokens.count,
       TokenHash.extend(TokenHash.empty, with: tokens[..<standing]) == found.info.tokenHash

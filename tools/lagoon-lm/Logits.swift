@@ -23,6 +23,7 @@ struct Logits: ParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var daemon: DaemonOptions
   @OptionGroup var retention: RetentionOptions
+  @OptionGroup var codec: CodecOption
 
   @Option(help: "Token ids: a file with a JSON array, or - for standard input.")
   var tokens: String
@@ -49,7 +50,8 @@ struct Logits: ParsableCommand {
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     let parameters = retention.parameters(
-      name: "logits", decoder.configuration, fingerprint: fingerprint, dtype: .float32, policy: .full)
+      name: "logits", decoder.configuration, fingerprint: fingerprint, dtype: .float32, policy: .full,
+      codec: codec)
     let progress = ProgressLine(total: ids.count, unit: "tokens")
     defer { progress.finish() }
     var logits: [Float] = []

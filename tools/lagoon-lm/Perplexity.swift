@@ -22,6 +22,7 @@ struct Perplexity: ParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var daemon: DaemonOptions
   @OptionGroup var retention: RetentionOptions
+  @OptionGroup var codec: CodecOption
 
   @Option(help: "The text: a file, or - for standard input.")
   var text: String
@@ -43,12 +44,13 @@ struct Perplexity: ParsableCommand {
     var lag: Int
     var ratio: Double
     var dtype: String
+    var codec: String
     var compute: String
     var seconds: Double
     var tokensPerSecond: Double
 
     enum CodingKeys: String, CodingKey {
-      case tokens, predicted, kept, policy, sinks, lag, ratio, dtype, compute, seconds
+      case tokens, predicted, kept, policy, sinks, lag, ratio, dtype, codec, compute, seconds
       case meanNLL = "mean_nll"
       case bitsPerByte = "bits_per_byte"
       case tokensPerSecond = "tokens_per_second"
@@ -66,7 +68,7 @@ struct Perplexity: ParsableCommand {
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     let parameters = retention.parameters(
-      name: "perplexity", decoder.configuration, fingerprint: fingerprint, dtype: .float32)
+      name: "perplexity", decoder.configuration, fingerprint: fingerprint, dtype: .float32, codec: codec)
     let result = try ScratchSession.with(link.connection, parameters) { session in
       try measure(decoder, tokens, tokenizer, session, link.connection)
     }
@@ -101,7 +103,8 @@ struct Perplexity: ParsableCommand {
       tokens: tokens.count,
       predicted: tokens.count - 1, kept: try connection.describe(parameters.name).rowsPerHead,
       policy: parameters.policy.name, sinks: parameters.sinks, lag: parameters.lag, ratio: parameters.ratio,
-      dtype: parameters.elementType.name, compute: decoder.computeSummary, seconds: progress.elapsed,
+      dtype: parameters.elementType.name, codec: parameters.codec.name, compute: decoder.computeSummary,
+      seconds: progress.elapsed,
       tokensPerSecond: Double(tokens.count) / progress.elapsed)
   }
 }

@@ -119,7 +119,7 @@ typedef struct {
 // headDim rounded up to 16 floats: the distance between the rows of a lagoon_query_rows.
 size_t lagoon_padded_dim(size_t headDim);
 
-// How many floats of scratch `lagoon_attend` needs, 64-byte aligned.
+// How many floats of scratch `lagoon_attend` and `lagoon_attend_q8` need, 64-byte aligned.
 size_t lagoon_attention_scratch(size_t headDim);
 
 // Some key and value rows [count, headDim] of one KV head, each contiguous, at any alignment. Key r stands at
@@ -137,11 +137,40 @@ typedef struct {
 // Keys are taken in tiles of 64: counted from the first of a run that has positions, and on from run to run where all
 // queries see them. A query row's arithmetic does not depend on the other rows, so neither do its bits; they do depend on
 // the target. A finished row has out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key
-// keeps its start.
-void lagoon_attend(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount, uint8_t type,
-                   float *scratch);
+// keeps its start. `next` are runs of the same type that another call will read, a hint: their first tile is fetched
+// meanwhile.
+void lagoon_attend(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount,
+                   const lagoon_key_run *next, size_t nextCount, uint8_t type, float *scratch);
 void lagoon_attend_scalar(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount,
                           uint8_t type, float *scratch);
+
+// Merges what has been accumulated for the same query rows over other keys, `from`, into `rows`: as if `rows` had seen those
+// keys too, but for rounding. Both have the same `rows` and `headDim`; the rest of `from` is not looked at.
+void lagoon_merge_attention(const lagoon_query_rows *rows, const lagoon_query_rows *from);
+
+// -- Rows of 8 bits (q8.cc, attention_q8.cc) -----------------------------------------------------------
+
+// Some rows of one KV head, 8 bits an element: x ≈ zero + scale * code, keys with a zero and a scale for each channel, values for
+// each row (KIVI, arXiv 2402.02750). A block is [headDim] zeros and [headDim] scales of the keys, [rows] zeros and [rows] scales of
+// the values, all bf16, then the codes of the keys and of the values, i8 [rows, headDim] each; nothing is aligned.
+//
+// Zeros are the middle of the range and scales are rounded up, so an element is off by half a scale at most, and a channel or row of
+// one value that bf16 can hold by nothing. The bits of a block depend on its rows alone.
+size_t lagoon_q8_bytes(size_t rows, size_t headDim);
+
+// Rows are [rows, headDim] of `type`, contiguous, finite.
+void lagoon_q8_pack(const void *keys, const void *values, uint8_t type, size_t rows, size_t headDim, void *block);
+void lagoon_q8_unpack(const void *block, size_t rows, size_t headDim, uint8_t type, void *keys, void *values);
+
+typedef struct {
+  const void *block;
+  size_t count;  // rows
+} lagoon_q8_run;
+
+// As `lagoon_attend`, over blocks of 8-bit rows, which every query sees: tiles go on from block to block.
+void lagoon_attend_q8(const lagoon_query_rows *rows, const lagoon_q8_run *runs, size_t runCount, float *scratch);
+void lagoon_attend_q8_scalar(const lagoon_query_rows *rows, const lagoon_q8_run *runs, size_t runCount,
+                             float *scratch);
 
 // -- Attention, backward (attention_backward.cc) -------------------------------------------------------
 
