@@ -10,7 +10,7 @@ PRODUCTS = lagoond lagoon lagoon-lm lagoon-train lagoon-results lagoon-demo lago
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench results results-smoke format lint install
+.PHONY: help setup build demo test test-long bench benchmarks results results-smoke format lint install
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,12 @@ test: setup ## build, then run the fast tests
 test-long: setup ## crash loops, long streams, fuzzing, and the suite under the sanitizers
 	tools/scripts/test-long.sh
 
-bench: build ## benchmarks, each as a ratio to this machine's own ceiling
+bench: build ## a few benchmarks, each as a ratio to this machine's own ceiling
 	@for name in attend append latency; do $(BIN)/lagoon-bench $$name || exit 1; done
+
+benchmarks: build ## every benchmark and docs/benchmarks.md (half an hour; PYTHON=.../python with torch: also beside PyTorch)
+	@PYTHON="$(PYTHON)" tools/scripts/benchmarks.sh benchmarks
+	@$(BIN)/lagoon-bench report benchmarks -o docs/benchmarks.md
 
 results: build ## remake docs/results.md (hours; Ctrl-C and the same command go on where it was)
 	@$(BIN)/lagoon-results run --folder results

@@ -131,7 +131,8 @@ let package = Package(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
         "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
-        "LRSATraining", "LanguageModel", "ModelToolSupport", "ToolSupport", "CLMDB", "CZstd",
+        "LRSATraining", "LanguageModel", "ModelToolSupport", "ToolSupport", "Charts", "Inspection", "CLMDB",
+        "CZstd",
       ]),
 
     tests("KernelsTests", ["Kernels"]),

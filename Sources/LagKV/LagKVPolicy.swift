@@ -41,18 +41,12 @@ public struct LagKVPolicy: RetentionPolicy {
     let type = place.elementType.rawValue
     var minimum = [Float](repeating: .infinity, count: place.headDim)
     var maximum = [Float](repeating: -.infinity, count: place.headDim)
-    for block in reference {
-      lagoon_channel_range(rows(block), type, block.count, place.headDim, &minimum, &maximum)
-    }
+    let lagging = partition.map { lagoon_row_run(rows: rows($0), count: $0.count) }
+    let leading = reference.map { lagoon_row_run(rows: rows($0), count: $0.count) }
+    lagoon_channel_range(leading, leading.count, type, place.headDim, &minimum, &maximum)
     var deviations = [Float](repeating: 0, count: place.lag)
-    deviations.withUnsafeMutableBufferPointer { deviations in
-      // Blocks fill the buffer one behind the other; `scores` checked that they add up to its length.
-      guard var next = deviations.baseAddress else { return }
-      for block in partition {
-        lagoon_normalised_std(rows(block), type, block.count, place.headDim, minimum, maximum, next)
-        next += block.count
-      }
-    }
+    // `scores` checked that the blocks add up to the buffer's length.
+    lagoon_normalised_std(lagging, lagging.count, type, place.headDim, minimum, maximum, &deviations)
     lagoon_add_softmax(&deviations, place.lag, weight, &scores)
   }
 }

@@ -44,8 +44,10 @@ import Testing
         var high = [Float](repeating: -.infinity, count: headDim)
         var deviations = [Float](repeating: 0, count: count)
         var sums = [Float](repeating: 0, count: count)
-        lagoon_channel_range_scalar(y.base, type.code, count, headDim, &low, &high)
-        lagoon_normalised_std_scalar(x.base, type.code, count, headDim, low, high, &deviations)
+        lagoon_channel_range_scalar(
+          [lagoon_row_run(rows: y.base, count: count)], 1, type.code, headDim, &low, &high)
+        let whole = [lagoon_row_run(rows: x.base, count: count)]
+        lagoon_normalised_std_scalar(whole, 1, type.code, headDim, low, high, &deviations)
         lagoon_square_sums_scalar(x.base, type.code, count, headDim, &sums)
         #expect(deviations.allSatisfy { $0.isFinite })
 
@@ -53,15 +55,18 @@ import Testing
           let place = "\(target), type \(type.code), headDim \(headDim), \(count) rows"
           var ownLow = [Float](repeating: .infinity, count: headDim)
           var ownHigh = [Float](repeating: -.infinity, count: headDim)
-          // In two blocks, as a partition that spans slabs is.
+          // In several runs, as a partition that spans slabs is.
           let half = count / 2
-          lagoon_channel_range(y.base, type.code, half, headDim, &ownLow, &ownHigh)
-          lagoon_channel_range(
-            y.base + half * headDim * type.bytes, type.code, count - half, headDim, &ownLow, &ownHigh)
+          func runs(_ base: UnsafeRawPointer) -> [lagoon_row_run] {
+            [0..<half, half..<half, half..<count].map {
+              lagoon_row_run(rows: base + $0.lowerBound * headDim * type.bytes, count: $0.count)
+            }
+          }
+          lagoon_channel_range(runs(y.base), 3, type.code, headDim, &ownLow, &ownHigh)
           #expect(bits(ownLow) == bits(low), "\(place)")
           #expect(bits(ownHigh) == bits(high), "\(place)")
           var own = [Float](repeating: 0, count: count)
-          lagoon_normalised_std(x.base, type.code, count, headDim, low, high, &own)
+          lagoon_normalised_std(runs(x.base), 3, type.code, headDim, low, high, &own)
           #expect(bits(own) == bits(deviations), "\(place)")
           lagoon_square_sums(x.base, type.code, count, headDim, &own)
           #expect(bits(own) == bits(sums), "\(place)")
@@ -82,8 +87,10 @@ import Testing
       var low = [Float](repeating: .infinity, count: headDim)
       var high = [Float](repeating: -.infinity, count: headDim)
       var deviations = [Float](repeating: 0, count: count)
-      lagoon_channel_range(y.base, type.code, count, headDim, &low, &high)
-      lagoon_normalised_std(x.base, type.code, count, headDim, low, high, &deviations)
+      lagoon_channel_range(
+        [lagoon_row_run(rows: y.base, count: count)], 1, type.code, headDim, &low, &high)
+      let whole = [lagoon_row_run(rows: x.base, count: count)]
+      lagoon_normalised_std(whole, 1, type.code, headDim, low, high, &deviations)
       for t in 0..<count {
         let normalised = (0..<headDim).map { c -> Double in
           let column = (0..<count).map { Double(reference[$0 * headDim + c]) }

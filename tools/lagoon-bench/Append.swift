@@ -67,6 +67,7 @@ struct Append: ParsableCommand {
         Figure(
           name: "append and commit, \(durability)", figure: bytes / (appends.median + commits.median) / 1e9,
           ceiling: bytes / puts.median / 1e9, unit: "GB/s written", ceilingIs: "plain LMDB puts",
+          target: .atLeast(0.6),
           details: [
             "append_milliseconds_p50": appends.median * 1e3, "commit_milliseconds_p50": commits.median * 1e3,
             "plain_puts_milliseconds_p50": puts.median * 1e3, "pages_written_p50": pages.median,

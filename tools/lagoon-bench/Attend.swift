@@ -77,7 +77,9 @@ struct Attend: ParsableCommand {
           Figure(
             name: "attend decode \(type.name)\(codec == .raw ? "" : " \(codec.name)"), \(count) keys",
             figure: bytes / times.median / 1e9, ceiling: limits.median / 1e9, unit: "GB/s",
-            ceilingIs: "memory read, \(cores) threads", details: ["milliseconds_p50": times.median * 1e3]))
+            ceilingIs: "memory read, \(cores) threads",
+            target: codec == .raw && count >= 32_768 ? .atLeast(0.85) : nil,
+            details: ["keys": Double(count), "milliseconds_p50": times.median * 1e3]))
       }
     }
     return figures
@@ -95,7 +97,8 @@ struct Attend: ParsableCommand {
         return Figure(
           name: "attend chunk \(type.name), \(tokens) queries, \(count) keys",
           figure: products.operations / times.median / 1e9, ceiling: limits.median / 1e9, unit: "GFLOP/s",
-          ceilingIs: "oneDNN matmul", details: ["milliseconds_p50": times.median * 1e3])
+          ceilingIs: "oneDNN matmul", target: .atLeast(0.6),
+          details: ["keys": Double(count), "milliseconds_p50": times.median * 1e3])
       }
     }
   }

@@ -20,17 +20,35 @@ enum Ceiling {
     /// One pass over the whole buffer, in bytes per second.
     func measure() -> Double {
       let slice = buffer.count / threads / 512 * 512
+      return measure { thread in [(thread * slice, slice)] }
+    }
+
+    /// One pass over pages, each at one of `places[thread]`, in that order.
+    func measure(pages places: [[Int]]) -> Double {
+      precondition(places.count == threads)
+      return measure { thread in places[thread].map { ($0, 4096) } }
+    }
+
+    private func measure(_ parts: (_ thread: Int) -> [(offset: Int, bytes: Int)]) -> Double {
+      let all = (0..<threads).map(parts)
       let sink = Atomic<UInt64>(0)
+      let read = Atomic<Int>(0)
       // The address travels as an integer because pointers aren't Sendable; the buffer outlives the concurrent loop below.
       let address = UInt(bitPattern: buffer.baseAddress)
       let time = seconds {
         DispatchQueue.concurrentPerform(iterations: threads) { thread in
           guard let base = UnsafeRawPointer(bitPattern: address) else { return }
-          sink.wrappingAdd(Self.fold(base + thread * slice, bytes: slice), ordering: .relaxed)
+          var (sum, total): (UInt64, Int) = (0, 0)
+          for (offset, bytes) in all[thread] {
+            sum ^= Self.fold(base + offset, bytes: bytes)
+            total += bytes
+          }
+          sink.wrappingAdd(sum, ordering: .relaxed)
+          read.wrappingAdd(total, ordering: .relaxed)
         }
       }
       precondition(sink.load(ordering: .relaxed) != 1)  // keeps the reads from being optimised away
-      return Double(slice * threads) / time
+      return Double(read.load(ordering: .relaxed)) / time
     }
 
     /// Reads `bytes` (a multiple of 512) with eight independent 64-byte accumulators.

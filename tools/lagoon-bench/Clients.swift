@@ -56,6 +56,7 @@ struct Clients: ParsableCommand {
           name: "\(count) clients, \(keys) keys, \(dtype.name)",
           figure: Double(attends) * bytes / duration / 1e9,
           ceiling: Double(single[0].count) * bytes / duration / 1e9, unit: "GB/s", ceilingIs: "one client",
+          target: count > 1 ? .atLeast(0.9) : nil,
           details: [
             "worst_p99_by_best_p99": (slowest.max() ?? .nan) / (slowest.min() ?? .nan),
             "worst_p99_milliseconds": (slowest.max() ?? .nan) * 1e3,

@@ -46,7 +46,7 @@ struct Compress: ParsableCommand {
       }
       return Figure(
         name: "compress \(type.name)", figure: rates.median / 1e9, ceiling: limits.median / 1e9, unit: "GB/s",
-        ceilingIs: "memory read, 1 thread",
+        ceilingIs: "memory read, 1 thread", target: .atLeast(0.5),
         details: ["tokens_per_second": rates.median / Double(rows.tokenBytes)])
     }
     try report(figures, json: output.json)

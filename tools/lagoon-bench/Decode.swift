@@ -78,6 +78,7 @@ struct Decode: ParsableCommand {
           name: "decode, \(layers) layers, \(geometry.totalRows(tokens)) rows",
           figure: (steps.median + commit) * 1e3,
           ceiling: attentions.median * 1e3, unit: "ms a token", ceilingIs: "the attention alone",
+          target: .atMost(1.15),
           details: [
             "steps_milliseconds_p50": steps.median * 1e3, "commit_milliseconds_p50": commits.median * 1e3,
             "overhead_microseconds_a_step":

@@ -3,21 +3,48 @@ import Foundation
 import ToolSupport
 
 /// What one benchmark found: a figure beside the ceiling that was measured in the same run.
-struct Figure: Encodable {
-  let name: String
-  let figure: Double
-  let ceiling: Double
-  let unit: String
+struct Figure: Codable {
+  var name: String
+  var figure: Double
+  var ceiling: Double
+  var unit: String
   /// What the ceiling is, for people.
-  let ceilingIs: String
-  /// `figure / ceiling` for rates, where 1 is the machine's limit; for times it is how many times the ceiling they take.
-  var ratio: Double { figure / ceiling }
+  var ceilingIs: String
+  /// What we want of it.
+  var target: Target?
   /// Anything else worth a column: counts, percentiles.
   var details: [String: Double] = [:]
+  /// `figure / ceiling` for rates, where 1 is the machine's limit; for times it is how many times the ceiling they take.
+  var ratio: Double { figure / ceiling }
+  var isMet: Bool? { target.map { $0.isMet(figure, ceiling) } }
 
   private enum Key: String, CodingKey {
-    case name, figure, ceiling, ratio, unit, details
+    case name, figure, ceiling, ratio, unit, target, details
     case ceilingIs = "ceiling_is"
+  }
+
+  init(
+    name: String, figure: Double, ceiling: Double, unit: String, ceilingIs: String, target: Target? = nil,
+    details: [String: Double] = [:]
+  ) {
+    self.name = name
+    self.figure = figure
+    self.ceiling = ceiling
+    self.unit = unit
+    self.ceilingIs = ceilingIs
+    self.target = target
+    self.details = details
+  }
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Key.self)
+    name = try container.decode(String.self, forKey: .name)
+    figure = try container.decode(Double.self, forKey: .figure)
+    ceiling = try container.decode(Double.self, forKey: .ceiling)
+    unit = try container.decode(String.self, forKey: .unit)
+    ceilingIs = try container.decode(String.self, forKey: .ceilingIs)
+    target = try container.decodeIfPresent(Target.self, forKey: .target)
+    details = try container.decodeIfPresent([String: Double].self, forKey: .details) ?? [:]
   }
 
   func encode(to encoder: any Encoder) throws {
@@ -28,7 +55,41 @@ struct Figure: Encodable {
     try container.encode(ratio, forKey: .ratio)
     try container.encode(unit, forKey: .unit)
     try container.encode(ceilingIs, forKey: .ceilingIs)
+    try container.encodeIfPresent(target, forKey: .target)
     if !details.isEmpty { try container.encode(details, forKey: .details) }
+  }
+}
+
+/// What a figure should be.
+struct Target: Codable, CustomStringConvertible {
+  enum Bound: String, Codable {
+    case ratioAtLeast = "ratio_at_least"
+    case ratioAtMost = "ratio_at_most"
+    /// Of the figure above its ceiling, in its unit.
+    case excessAtMost = "excess_at_most"
+  }
+
+  var bound: Bound
+  var value: Double
+
+  static func atLeast(_ ratio: Double) -> Target { Target(bound: .ratioAtLeast, value: ratio) }
+  static func atMost(_ ratio: Double) -> Target { Target(bound: .ratioAtMost, value: ratio) }
+  static func excess(_ most: Double) -> Target { Target(bound: .excessAtMost, value: most) }
+
+  func isMet(_ figure: Double, _ ceiling: Double) -> Bool {
+    switch bound {
+    case .ratioAtLeast: figure / ceiling >= value
+    case .ratioAtMost: figure / ceiling <= value
+    case .excessAtMost: figure - ceiling <= value
+    }
+  }
+
+  var description: String {
+    switch bound {
+    case .ratioAtLeast: "at least \(value)"
+    case .ratioAtMost: "at most \(value)"
+    case .excessAtMost: "at most \(value) more"
+    }
   }
 }
 
@@ -40,7 +101,10 @@ func report(_ figures: [Figure], json: Bool) throws {
   }
   for figure in figures {
     let head = "\(figure.name): \(short(figure.figure)) \(figure.unit)"
-    print("\(head)  (\(short(figure.ratio)) × \(figure.ceilingIs), \(short(figure.ceiling)) \(figure.unit))")
+    let target = figure.target.map { "; \($0): \(figure.isMet == true ? "met" : "missed")" } ?? ""
+    print(
+      "\(head)  (\(short(figure.ratio)) × \(figure.ceilingIs), \(short(figure.ceiling)) \(figure.unit)\(target))"
+    )
     for (name, value) in figure.details.sorted(by: { $0.key < $1.key }) {
       print("    \(name.replacing("_", with: " ")): \(short(value))")
     }

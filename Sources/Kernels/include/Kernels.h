@@ -63,20 +63,26 @@ void lagoon_join_planes_scalar(const void *source, size_t elementBytes, size_t c
 // i + 8, then i + 4, i + 2, i + 1. Products and sums are rounded separately, never fused. Elements are
 // finite (the store refuses others); 1 ≤ headDim ≤ LAGOON_MAX_HEAD_DIM.
 
-// Folds `count` rows [count, headDim] into the running per-channel range. Start from minimum = +infinity
-// and maximum = -infinity; call it once per block of the partition.
-void lagoon_channel_range(const void *rows, uint8_t type, size_t count, size_t headDim, float *minimum,
-                          float *maximum);
-void lagoon_channel_range_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
+// Some rows [count, headDim], contiguous, at any alignment.
+typedef struct {
+  const void *rows;
+  size_t count;
+} lagoon_row_run;
+
+// Folds the rows of the runs into the running per-channel range. Start from minimum = +infinity and
+// maximum = -infinity.
+void lagoon_channel_range(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
+                          float *minimum, float *maximum);
+void lagoon_channel_range_scalar(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
                                  float *minimum, float *maximum);
 
-// deviations[t] = the standard deviation over the channels of (x - minimum) / (maximum - minimum), unbiased
+// deviations[t], for every row t of the runs in their order, = the standard deviation over the channels of (x - minimum) / (maximum - minimum), unbiased
 // (n - 1); 0 where headDim is 1. A channel whose maximum equals its minimum counts as 0. Two passes: the
 // mean, then the squares of the differences. Normalised values are clamped to ±1e15, so that the result
 // stays finite even where the reference's range is next to nothing.
-void lagoon_normalised_std(const void *rows, uint8_t type, size_t count, size_t headDim,
+void lagoon_normalised_std(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
                            const float *minimum, const float *maximum, float *deviations);
-void lagoon_normalised_std_scalar(const void *rows, uint8_t type, size_t count, size_t headDim,
+void lagoon_normalised_std_scalar(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
                                   const float *minimum, const float *maximum, float *deviations);
 
 // scores[i] += weight * softmax(x)[i] over `count` finite values. `x` becomes exp(x - max(x)).
