@@ -56,7 +56,9 @@ import Testing
     thin.lag = 1
     var wide = SessionParameters(name: "wide", layers: 1, kvHeads: 8, headDim: 1024, elementType: .float32)
     wide.codec = .zstd
-    for parameters in [thin, wide] {
+    var rounded = wide
+    (rounded.name, rounded.codec) = ("rounded", .q8)
+    for parameters in [thin, wide, rounded] {
       let extreme = try connection.createSession(parameters)
       for capacity in [Int.max, Int.max - 1, 1 << 62, 1 << 32] {
         #expect { try extreme.begin(capacity: capacity) } throws: {

@@ -4,7 +4,9 @@ import SparseAttention
 import ToolSupport
 
 /// The same attention over rows in this process's memory, with no socket and no store.
-final class KernelAlone {
+///
+/// Sendable by `@unchecked`: one thread uses it at a time.
+final class KernelAlone: @unchecked Sendable {
   private let shape: AttentionShape
   private let type: ElementType
   private let keys: Int

@@ -5,7 +5,11 @@ import ToolSupport
 /// A bare round trip between two threads over a Unix socket pair: what any answer over a socket costs at least.
 struct SocketPing {
   /// Seconds of each of `rounds` round trips of `bytes` bytes each way.
-  static func measure(rounds: Int, bytes: Int) throws -> [Double] {
+  ///
+  /// - Parameter work: what the other thread does before it answers.
+  static func measure(
+    rounds: Int, bytes: Int, answering work: @escaping @Sendable () -> Void = {}
+  ) throws -> [Double] {
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
       throw ToolError("socketpair: \(String(cString: strerror(errno)))")
@@ -13,7 +17,10 @@ struct SocketPing {
     let (near, far) = (ends[0], ends[1])
     let echo = Thread {
       var buffer = [UInt8](repeating: 0, count: bytes)
-      while transfer(&buffer, far, read) && transfer(&buffer, far, writeOut) {}
+      while transfer(&buffer, far, read) {
+        work()
+        guard transfer(&buffer, far, writeOut) else { break }
+      }
       close(far)
     }
     echo.start()
