@@ -31,14 +31,15 @@ struct Tile {
   int64_t firstPosition;  // of the first key, or LAGOON_VISIBLE_TO_ALL
 };
 
-// Cuts runs into tiles.
-class TileCursor {
+// Cuts runs into tiles. Run is a lagoon_key_run or a lagoon_gradient_run.
+template <class Run>
+class RunCursor {
  public:
-  TileCursor(const lagoon_key_run *runs, size_t count, size_t rowBytes)
-      : run_(runs), end_(runs + count), rowBytes_(rowBytes) {}
+  RunCursor(const Run *runs, size_t count, size_t rowBytes) : run_(runs), end_(runs + count), rowBytes_(rowBytes) {}
 
-  // Fills `tile` with what comes next; its count is 0 at the end.
-  void Next(Tile &tile) {
+  // Fills `tile` with what comes next; its count is 0 at the end. `note` gets the run and the row of it that each row of the tile is.
+  template <class Note>
+  void Next(Tile &tile, const Note &note) {
     tile.count = 0;
     for (; run_ != end_ && tile.count < kKeyTile; ++run_, row_ = 0) {
       const bool toAll = run_->firstPosition == LAGOON_VISIBLE_TO_ALL;
@@ -49,18 +50,25 @@ class TileCursor {
       const uint8_t *key = static_cast<const uint8_t *>(run_->keys) + row_ * rowBytes_;
       const uint8_t *value = static_cast<const uint8_t *>(run_->values) + row_ * rowBytes_;
       for (; row_ < run_->count && tile.count < kKeyTile; ++row_, key += rowBytes_, value += rowBytes_) {
+        note(*run_, row_, tile.count);
         tile.keys[tile.count] = key;
         tile.values[tile.count++] = value;
       }
       if (row_ < run_->count) return;
     }
   }
+  void Next(Tile &tile) {
+    Next(tile, [](const Run &, size_t, size_t) {});
+  }
 
  private:
-  const lagoon_key_run *run_;
-  const lagoon_key_run *end_;
+  const Run *run_;
+  const Run *end_;
   size_t rowBytes_;
   size_t row_ = 0;
 };
+
+using TileCursor = RunCursor<lagoon_key_run>;
+using GradientCursor = RunCursor<lagoon_gradient_run>;
 
 }  // namespace lagoon

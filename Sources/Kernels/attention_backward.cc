@@ -56,16 +56,15 @@ HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, fl
   for (; c < padded; ++c) to[c] = 0.0f;
 }
 
-// Converts `count` rows into panels of 16 rows by channel and, unless null, panels of 16 channels by row.
-// Rows up to the next whole panel are zero.
+// Converts rows into panels of 16 rows by channel and, unless null, panels of 16 channels by row. Rows up to the next whole panel
+// are zero.
 template <uint8_t kType>
-void UnpackPanels(const uint8_t *from, size_t count, size_t headDim, size_t padded, float *HWY_RESTRICT row,
+void UnpackPanels(const uint8_t *const *rows, size_t count, size_t headDim, size_t padded, float *HWY_RESTRICT row,
                   float *HWY_RESTRICT byChannel, float *HWY_RESTRICT byRow) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
   const F32 d;
   for (size_t r = 0; r < WholePanels(count); ++r) {
     if (r < count) {
-      UnpackRow<kType>(from + r * headDim * kBytes, headDim, padded, row);
+      UnpackRow<kType>(rows[r], headDim, padded, row);
     } else {
       for (size_t c = 0; c < padded; c += kVector) hn::Store(hn::Zero(d), d, row + c);
     }
@@ -102,17 +101,14 @@ HWY_INLINE void DifferentiateWeights(float *HWY_RESTRICT logits, float *HWY_REST
   }
 }
 
-// One tile for the `count` query rows from `row` on. The tile holds `keys` of all keys, from `first` on; their
-// own gradients are wanted or not.
-void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t count,
-                   const BackwardTile &tile, size_t first, size_t keys, size_t allKeys,
-                   int64_t firstPosition, bool ofKeys) {
+// One tile for the `count` query rows from `row` on. The gradients of its keys are wanted or not.
+void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t count, const BackwardTile &tile,
+                   const Tile &keys, bool ofKeys) {
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
   // Later rows see at least as much.
-  const size_t blockSees = VisibleKeys(rows, row + count - 1, allKeys, firstPosition);
-  if (blockSees <= first) return;
-  const size_t seen = blockSees - first < keys ? blockSees - first : keys;
+  const size_t seen = VisibleKeys(rows, row + count - 1, keys.count, keys.firstPosition);
+  if (seen == 0) return;
   const size_t columns = WholePanels(seen);
   const float *queries = rows.queries + row * padded;
   const float *dOut = rows.dOut + row * padded;
@@ -124,9 +120,8 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
   Multiply<false>({dOut, padded, 1, tile.valuesByChannel, kPanel, panel, tile.dLogits, kKeyTile}, count,
                   columns, dim);
   for (size_t i = 0; i < count; ++i) {
-    const size_t own = VisibleKeys(rows, row + i, allKeys, firstPosition);
     const bool sawKeys = rows.logSumExp[row + i] != -HUGE_VALF;
-    const size_t visible = !sawKeys || own <= first ? 0 : own - first < seen ? own - first : seen;
+    const size_t visible = sawKeys ? VisibleKeys(rows, row + i, seen, keys.firstPosition) : 0;
     DifferentiateWeights(tile.weights + i * kKeyTile, tile.dLogits + i * kKeyTile, columns, visible,
                          sawKeys ? rows.logSumExp[row + i] : 0.0f, rows.delta[row + i]);
   }
@@ -138,53 +133,68 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
   Multiply<true>({tile.weights, 1, kKeyTile, dOut, padded, kPanel, tile.dValues, padded}, seen, padded, count);
 }
 
-// Adds padded rows to rows of headDim floats at any alignment.
-void AddRows(const float *HWY_RESTRICT from, size_t count, size_t headDim, size_t padded,
-             float *HWY_RESTRICT to) {
+// Adds one padded row to headDim floats at any alignment.
+HWY_INLINE void AddRow(const float *HWY_RESTRICT from, size_t headDim, float *HWY_RESTRICT to) {
   const F32 d;
-  for (size_t r = 0; r < count; ++r, from += padded, to += headDim) {
-    size_t c = 0;
-    for (; c + kVector <= headDim; c += kVector) {
-      hn::StoreU(hn::Add(hn::LoadU(d, to + c), hn::Load(d, from + c)), d, to + c);
-    }
-    for (; c < headDim; ++c) StoreAs(LoadAs<float>(to + c) + from[c], to + c);
+  size_t c = 0;
+  for (; c + kVector <= headDim; c += kVector) {
+    hn::StoreU(hn::Add(hn::LoadU(d, to + c), hn::Load(d, from + c)), d, to + c);
   }
+  for (; c < headDim; ++c) StoreAs(LoadAs<float>(to + c) + from[c], to + c);
+}
+
+// Where the gradients of a tile's keys and values go, row by row; null: they are not wanted.
+struct TileGradients {
+  float *dKeys[kKeyTile];
+  float *dValues[kKeyTile];
+  bool areWanted;
+};
+
+// Takes the next tile, and where its gradients go.
+void NextTile(GradientCursor &cursor, size_t headDim, Tile &tile, TileGradients &gradients) {
+  cursor.Next(tile, [&](const lagoon_gradient_run &run, size_t row, size_t at) {
+    gradients.dKeys[at] = run.dKeys == nullptr ? nullptr : run.dKeys + row * headDim;
+    gradients.dValues[at] = run.dKeys == nullptr ? nullptr : run.dValues + row * headDim;
+  });
+  gradients.areWanted = false;
+  for (size_t r = 0; r < tile.count; ++r) gradients.areWanted |= gradients.dKeys[r] != nullptr;
 }
 
 template <uint8_t kType>
-void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const uint8_t *keys, const uint8_t *values,
-                         size_t count, int64_t firstPosition, float *dKeys, float *dValues, float *scratch) {
+void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gradient_run *runs, size_t runCount,
+                         float *scratch) {
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
-  const size_t rowBytes = dim * (kType == LAGOON_F32 ? 4 : 2);
-  const BackwardTile tile(scratch, padded);
-  const size_t seen = VisibleKeys(rows, rows.rows - 1, count, firstPosition);
-  for (size_t first = 0; first < seen; first += kKeyTile) {
-    const size_t used = seen - first < kKeyTile ? seen - first : kKeyTile;
-    UnpackPanels<kType>(keys + first * rowBytes, used, dim, padded, tile.row, tile.keysByChannel, tile.keys);
-    UnpackPanels<kType>(values + first * rowBytes, used, dim, padded, tile.row, tile.valuesByChannel,
-                        nullptr);
-    if (dKeys != nullptr) {
-      std::memset(tile.dKeys, 0, used * padded * sizeof(float));
-      std::memset(tile.dValues, 0, used * padded * sizeof(float));
+  const BackwardTile memory(scratch, padded);
+  GradientCursor cursor(runs, runCount, dim * (kType == LAGOON_F32 ? 4 : 2));
+  Tile tile;
+  TileGradients gradients;
+  for (NextTile(cursor, dim, tile, gradients); tile.count > 0; NextTile(cursor, dim, tile, gradients)) {
+    const size_t used = VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition);
+    if (used == 0) continue;
+    tile.count = used;
+    UnpackPanels<kType>(tile.keys, used, dim, padded, memory.row, memory.keysByChannel, memory.keys);
+    UnpackPanels<kType>(tile.values, used, dim, padded, memory.row, memory.valuesByChannel, nullptr);
+    if (gradients.areWanted) {
+      std::memset(memory.dKeys, 0, used * padded * sizeof(float));
+      std::memset(memory.dValues, 0, used * padded * sizeof(float));
     }
     for (size_t row = 0; row < rows.rows; row += kRowBlock) {
       const size_t block = rows.rows - row < kRowBlock ? rows.rows - row : kRowBlock;
-      BackwardBlock(rows, row, block, tile, first, used, count, firstPosition, dKeys != nullptr);
+      BackwardBlock(rows, row, block, memory, tile, gradients.areWanted);
     }
-    if (dKeys == nullptr) continue;
-    AddRows(tile.dKeys, used, dim, padded, dKeys + first * dim);
-    AddRows(tile.dValues, used, dim, padded, dValues + first * dim);
+    for (size_t r = 0; r < used; ++r) {
+      if (gradients.dKeys[r] == nullptr) continue;
+      AddRow(memory.dKeys + r * padded, dim, gradients.dKeys[r]);
+      AddRow(memory.dValues + r * padded, dim, gradients.dValues[r]);
+    }
   }
 }
 
-void AttendBackward(const lagoon_query_gradient_rows &rows, const uint8_t *keys, const uint8_t *values,
-                    uint8_t type, size_t count, int64_t firstPosition, float *dKeys, float *dValues,
-                    float *scratch) {
-  if (rows.rows == 0 || count == 0) return;
-  WithType(type, [&](auto known) HWY_ATTR {
-    AttendBackwardTyped<known>(rows, keys, values, count, firstPosition, dKeys, dValues, scratch);
-  });
+void AttendBackward(const lagoon_query_gradient_rows &rows, const lagoon_gradient_run *runs, size_t runCount,
+                    uint8_t type, float *scratch) {
+  if (rows.rows == 0) return;
+  WithType(type, [&](auto known) HWY_ATTR { AttendBackwardTyped<known>(rows, runs, runCount, scratch); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -196,13 +206,10 @@ namespace lagoon {
 HWY_EXPORT(AttendBackward);
 }  // namespace lagoon
 
-extern "C" void lagoon_attend_backward(const lagoon_query_gradient_rows *rows, const void *keys,
-                                       const void *values, uint8_t type, size_t count, int64_t firstPosition,
-                                       float *dKeys, float *dValues, float *scratch) {
+extern "C" void lagoon_attend_backward(const lagoon_query_gradient_rows *rows, const lagoon_gradient_run *runs,
+                                       size_t runCount, uint8_t type, float *scratch) {
   using namespace lagoon;
-  LAGOON_DISPATCH(AttendBackward)(*rows, static_cast<const uint8_t *>(keys),
-                                  static_cast<const uint8_t *>(values), type, count, firstPosition, dKeys,
-                                  dValues, scratch);
+  LAGOON_DISPATCH(AttendBackward)(*rows, runs, runCount, type, scratch);
 }
 
 extern "C" size_t lagoon_attention_backward_scratch(size_t headDim) {

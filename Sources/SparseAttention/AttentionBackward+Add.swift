@@ -75,8 +75,7 @@ extension AttentionBackward {
     return made
   }
 
-  /// Cuts the blocks' rows, in their order, into slices of about the same work. Blocks are cut at whole tiles,
-  /// which changes no sum's order within a tile.
+  /// Cuts the blocks' rows, in their order, into slices of about the same work. A block is cut at whole tiles of its rows.
   private static func cut(_ blocks: [KeyValueBlock], rows: Int, slices: Int) -> [[BackwardPiece]] {
     let tile = 64
     var result = [[BackwardPiece]](repeating: [], count: slices)
@@ -141,8 +140,17 @@ private struct BackwardPass: @unchecked Sendable {
       queries: storage + first, dOut: storage + layout.floats + first, logSumExp: logSumExp + firstRow,
       delta: logSumExp + layout.count + firstRow, dQueries: dQueries, rows: layout.perHead,
       group: layout.shape.group, headDim: layout.shape.headDim, firstPosition: Int64(firstQueryPosition))
+    var runs: [lagoon_gradient_run] = []
+    runs.reserveCapacity(pieces[slice].count)
+    var type = ElementType.float32
+    let scratch = scratch + participant * scratchStride
     for piece in pieces[slice] where blocks[piece.block].heads.contains(kvHead) {
       let block = blocks[piece.block]
+      if block.elementType != type, !runs.isEmpty {
+        lagoon_attend_backward(&rows, runs, runs.count, type.rawValue, scratch)
+        runs.removeAll(keepingCapacity: true)
+      }
+      type = block.elementType
       let gradient = gradients[piece.block]
       let head = kvHead - block.heads.lowerBound
       let elements = piece.rows.lowerBound * layout.shape.headDim
@@ -150,12 +158,14 @@ private struct BackwardPass: @unchecked Sendable {
       func place(_ base: UnsafeMutableRawPointer, _ stride: Int) -> UnsafeMutablePointer<Float> {
         (base + head * stride + elements * 4).assumingMemoryBound(to: Float.self)
       }
-      lagoon_attend_backward(
-        &rows, block.keys + from, block.values + from, block.elementType.rawValue, piece.rows.count,
-        block.firstPosition.map { Int64($0 + piece.rows.lowerBound) } ?? .min,
-        gradient.map { place($0.dKeys, $0.headStrideBytes) },
-        gradient.map { place($0.dValues, $0.headStrideBytes) }, scratch + participant * scratchStride)
+      runs.append(
+        lagoon_gradient_run(
+          keys: block.keys + from, values: block.values + from, count: piece.rows.count,
+          firstPosition: block.firstPosition.map { Int64($0 + piece.rows.lowerBound) } ?? .min,
+          dKeys: gradient.map { place($0.dKeys, $0.headStrideBytes) },
+          dValues: gradient.map { place($0.dValues, $0.headStrideBytes) }))
     }
+    lagoon_attend_backward(&rows, runs, runs.count, type.rawValue, scratch)
   }
 
   /// Adds a head's dQueries of the later slices to those of the first, in their order.

@@ -88,9 +88,10 @@ struct CausalGradientRows {
       queries: base + queries(head) + first * heads.padded, dOut: base + dOut(head) + first * heads.padded,
       logSumExp: base + logSumExp(head) + first, delta: base + delta(head) + first, dQueries: dQueries,
       rows: count, group: heads.group, headDim: heads.headDim, firstPosition: Int64(from + firstToken))
-    lagoon_attend_backward(
-      &rows, keys, values, UInt8(LAGOON_F32), slices[slice].count, Int64(position), dKeys, dValues,
-      scratch.baseAddress)
+    var run = lagoon_gradient_run(
+      keys: keys, values: values, count: slices[slice].count, firstPosition: Int64(position), dKeys: dKeys,
+      dValues: dValues)
+    lagoon_attend_backward(&rows, &run, 1, UInt8(LAGOON_F32), scratch.baseAddress)
   }
 
   /// Writes the gradients of a block's queries of one head, `[tokens, queryHeads, headDim]`.

@@ -12,6 +12,49 @@ typealias AttendBackward = (
   UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
 ) -> Void
 
+/// A kernel over one list of keys, which it gets in runs of `length` rows where every query sees them, else as one.
+func inRuns(
+  of length: Int,
+  _ kernel:
+    @escaping (
+      UnsafePointer<lagoon_query_gradient_rows>, UnsafePointer<lagoon_gradient_run>, Int, UInt8,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+) -> (
+  UnsafePointer<lagoon_query_gradient_rows>, UnsafeRawPointer, UnsafeRawPointer, UInt8, Int, Int64,
+  UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>
+) -> Void {
+  { rows, keys, values, type, count, first, dKeys, dValues, scratch in
+    let headDim = rows.pointee.headDim
+    let rowBytes = headDim * (types.first { $0.code == type }?.bytes ?? 0)
+    let step = first == .min ? min(length, max(count, 1)) : max(count, 1)
+    let runs = stride(from: 0, to: count, by: step).map { row in
+      lagoon_gradient_run(
+        keys: keys + row * rowBytes, values: values + row * rowBytes, count: min(step, count - row),
+        firstPosition: first, dKeys: dKeys.map { $0 + row * headDim },
+        dValues: dValues.map { $0 + row * headDim })
+    }
+    kernel(rows, runs, runs.count, type, scratch)
+  }
+}
+
+func attendBackward(
+  _ rows: UnsafePointer<lagoon_query_gradient_rows>, _ keys: UnsafeRawPointer, _ values: UnsafeRawPointer,
+  _ type: UInt8, _ count: Int, _ first: Int64, _ dKeys: UnsafeMutablePointer<Float>?,
+  _ dValues: UnsafeMutablePointer<Float>?, _ scratch: UnsafeMutablePointer<Float>
+) {
+  inRuns(of: .max, lagoon_attend_backward)(rows, keys, values, type, count, first, dKeys, dValues, scratch)
+}
+
+func attendBackwardScalar(
+  _ rows: UnsafePointer<lagoon_query_gradient_rows>, _ keys: UnsafeRawPointer, _ values: UnsafeRawPointer,
+  _ type: UInt8, _ count: Int, _ first: Int64, _ dKeys: UnsafeMutablePointer<Float>?,
+  _ dValues: UnsafeMutablePointer<Float>?, _ scratch: UnsafeMutablePointer<Float>
+) {
+  inRuns(of: 13, lagoon_attend_backward_scalar)(
+    rows, keys, values, type, count, first, dKeys, dValues, scratch)
+}
+
 /// Gradients of queries `[rows, headDim]`, keys and values `[count, headDim]`.
 struct Gradients<Scalar> {
   var dQueries: [Scalar]

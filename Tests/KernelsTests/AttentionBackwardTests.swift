@@ -40,9 +40,9 @@ import Testing
           headDim: headDim, group: group, queries: queries, keys: keys, type: type.code, seed: UInt64(keys))
         let reference = BackwardReference(input)
         input.expectAccurate(
-          input.run(lagoon_attend_backward_scalar, forward: reference), reference, "scalar")
+          input.run(attendBackwardScalar, forward: reference), reference, "scalar")
         onEveryTarget {
-          input.expectAccurate(input.run(lagoon_attend_backward, forward: reference), reference, $0)
+          input.expectAccurate(input.run(attendBackward, forward: reference), reference, $0)
         }
       }
     }
@@ -56,10 +56,10 @@ import Testing
       input.firstPosition = Int64(100 + first)
       let reference = BackwardReference(input)
       input.expectAccurate(
-        input.run(lagoon_attend_backward_scalar, forward: reference), reference, "scalar, first \(first)")
+        input.run(attendBackwardScalar, forward: reference), reference, "scalar, first \(first)")
       onEveryTarget {
         input.expectAccurate(
-          input.run(lagoon_attend_backward, forward: reference), reference, "\($0), first \(first)")
+          input.run(attendBackward, forward: reference), reference, "\($0), first \(first)")
       }
     }
   }
@@ -76,14 +76,14 @@ import Testing
         let reference = BackwardReference(input)
         onEveryTarget { target in
           let place = "\(target), type \(type.code), headDim \(headDim)"
-          let whole = input.run(lagoon_attend_backward, forward: reference)
+          let whole = input.run(attendBackward, forward: reference)
           for cuts in [[1], [63, 64], [16, 32, 100], [149]] {
             var parts = Gradients<Float>(dQueries: [], dKeys: [], dValues: [])
             let edges = [0] + cuts + [150]
             for (start, end) in zip(edges, edges.dropFirst()) {
               let zeros = [Float](repeating: 0, count: (end - start) * headDim)
               let part = input.run(
-                lagoon_attend_backward, forward: reference, keys: start..<end,
+                attendBackward, forward: reference, keys: start..<end,
                 start: Gradients(
                   dQueries: parts.dQueries.isEmpty ? whole.dQueries.map { _ in 0 } : parts.dQueries,
                   dKeys: zeros, dValues: zeros))
@@ -108,10 +108,10 @@ import Testing
       input.firstPosition = first
       let reference = BackwardReference(input)
       onEveryTarget { target in
-        let whole = input.run(lagoon_attend_backward, forward: reference)
+        let whole = input.run(attendBackward, forward: reference)
         for token in 0..<37 {
           let range = token * 3..<token * 3 + 3
-          let alone = input.run(lagoon_attend_backward, forward: reference, rows: range)
+          let alone = input.run(attendBackward, forward: reference, rows: range)
           #expect(
             bits(alone.dQueries)
               == bits(Array(whole.dQueries[range.lowerBound * headDim..<range.upperBound * headDim])),
@@ -136,14 +136,28 @@ import Testing
         #expect(part.dKeys.allSatisfy { $0 == 0 } && part.dValues.allSatisfy { $0 == 0 })
         #expect(whole.dKeys.contains { $0 != 0 })
       }
-      check("scalar", lagoon_attend_backward_scalar) {
+      check("scalar", attendBackwardScalar) {
         rows, keys, values, type, count, first, _, _, scratch in
-        lagoon_attend_backward_scalar(rows, keys, values, type, count, first, nil, nil, scratch)
+        attendBackwardScalar(rows, keys, values, type, count, first, nil, nil, scratch)
       }
       onEveryTarget {
-        check($0, lagoon_attend_backward) { rows, keys, values, type, count, first, _, _, scratch in
-          lagoon_attend_backward(rows, keys, values, type, count, first, nil, nil, scratch)
+        check($0, attendBackward) { rows, keys, values, type, count, first, _, _, scratch in
+          attendBackward(rows, keys, values, type, count, first, nil, nil, scratch)
         }
+      }
+    }
+  }
+
+  /// Where keys that every query sees are cut into runs does not even change the bits.
+  @Test(arguments: [1, 5, 16, 64, 100]) func runsDoNotMatter(length: Int) {
+    for type in types {
+      let input = BackwardCase(headDim: 40, group: 4, queries: 13, keys: 300, type: type.code, seed: 3)
+      let reference = BackwardReference(input)
+      onEveryTarget { target in
+        let whole = input.run(inRuns(of: .max, lagoon_attend_backward), forward: reference)
+        let cut = input.run(inRuns(of: length, lagoon_attend_backward), forward: reference)
+        #expect(bits(whole.dQueries) == bits(cut.dQueries), "\(target), type \(type.code)")
+        #expect(bits(whole.dKeys) == bits(cut.dKeys) && bits(whole.dValues) == bits(cut.dValues))
       }
     }
   }
@@ -158,8 +172,8 @@ import Testing
       let got = input.run(backward, forward: reference, start: start)
       input.expectAccurate(got, reference, start: start, name)
     }
-    check("scalar", lagoon_attend_backward_scalar)
-    onEveryTarget { check($0, lagoon_attend_backward) }
+    check("scalar", attendBackwardScalar)
+    onEveryTarget { check($0, attendBackward) }
   }
 
   /// No gradient comes in: none goes out, exactly.
@@ -169,7 +183,7 @@ import Testing
     input.dLogSumExp = input.dLogSumExp.map { _ in 0 }
     let reference = BackwardReference(input)
     onEveryTarget { target in
-      let got = input.run(lagoon_attend_backward, forward: reference)
+      let got = input.run(attendBackward, forward: reference)
       #expect((got.dQueries + got.dKeys + got.dValues).allSatisfy { $0 == 0 }, "\(target)")
     }
   }
@@ -182,9 +196,9 @@ import Testing
     var told = reference
     told.replaceForward { row, lse, delta in (20..<50).contains(row) ? (-.infinity, .nan) : (lse, delta) }
     #expect(told.logSumExp == reference.logSumExp)
-    input.expectAccurate(input.run(lagoon_attend_backward_scalar, forward: told), reference, "scalar")
+    input.expectAccurate(input.run(attendBackwardScalar, forward: told), reference, "scalar")
     onEveryTarget {
-      let got = input.run(lagoon_attend_backward, forward: told)
+      let got = input.run(attendBackward, forward: told)
       input.expectAccurate(got, reference, $0)
       #expect(got.dQueries[320..<800].allSatisfy { $0 == 0 }, "\($0)")
     }
@@ -200,15 +214,15 @@ import Testing
     var sums = [Float](repeating: 0, count: 12)
     for i in input.dOut.indices { sums[i % 12] += input.dOut[i] }
     let expected = (0..<50).flatMap { _ in sums }
-    #expect(input.run(lagoon_attend_backward_scalar, forward: low).dValues == expected)
-    onEveryTarget { #expect(input.run(lagoon_attend_backward, forward: low).dValues == expected, "\($0)") }
+    #expect(input.run(attendBackwardScalar, forward: low).dValues == expected)
+    onEveryTarget { #expect(input.run(attendBackward, forward: low).dValues == expected, "\($0)") }
     var extreme = input
     extreme.queries = extreme.queries.map { $0 * 1e20 }
     extreme.keys = extreme.keys.map { $0 * 1e10 }
     for scale in [Float(1), 1e10] {
       extreme.queries = extreme.queries.map { $0 * scale }
       onEveryTarget { target in
-        let got = extreme.run(lagoon_attend_backward, forward: BackwardReference(extreme))
+        let got = extreme.run(attendBackward, forward: BackwardReference(extreme))
         #expect((got.dQueries + got.dKeys + got.dValues).allSatisfy { $0.isFinite }, "\(target), \(scale)")
       }
     }

@@ -203,9 +203,19 @@ typedef struct {
 // How many floats of scratch `lagoon_attend_backward` needs, 64-byte aligned.
 size_t lagoon_attention_backward_scratch(size_t headDim);
 
-// Adds the share of `count` key and value rows [count, headDim], each contiguous, to the gradients: to
-// rows->dQueries, and to dKeys and dValues, f32 [count, headDim], each contiguous; both null: those are not
-// wanted, and their work is spared. Which keys a row sees is as in `lagoon_attend`. Calls over parts of the keys add up to a call over all of them, since logSumExp and
+// Some key and value rows as in a lagoon_key_run, and where their gradients accumulate: f32 [count, headDim], each contiguous, at any
+// alignment; both null: those are not wanted, and where they are those of no row of a tile, their work is spared.
+typedef struct {
+  const void *keys;
+  const void *values;
+  size_t count;
+  int64_t firstPosition;
+  float *dKeys;
+  float *dValues;
+} lagoon_gradient_run;
+
+// Adds the share of the rows of `runs`, in that order, to the gradients: to rows->dQueries, and to the runs' own. Which keys a row
+// sees is as in `lagoon_attend`. Calls over parts of the keys add up to a call over all of them, since logSumExp and
 // delta are those of the whole. A row whose logSumExp is -infinity saw no key and adds nothing, whatever its
 // delta. Elements are finite, also those that no row sees. f32 accumulation. The scalar twin needs no
 // scratch.
@@ -214,16 +224,14 @@ size_t lagoon_attention_backward_scratch(size_t headDim);
 // is 0, and the pair of row and key adds nothing.
 //
 // The order of summation is fixed: within a block of 48 query rows counted from row 0 (dKeys, dValues), or a
-// tile of 64 keys counted from the first of the call (dQueries), one term after the other; then block after
+// tile of 64 keys (dQueries; tiles are those of `lagoon_attend`), one term after the other; then block after
 // block, tile after tile. So a key's dKeys and dValues depend neither on the other keys of the call nor on
 // how keys are cut into calls; a row's dQueries depend on that cut, but not on the other rows. Bits depend on
 // the target.
-void lagoon_attend_backward(const lagoon_query_gradient_rows *rows, const void *keys, const void *values,
-                            uint8_t type, size_t count, int64_t firstPosition, float *dKeys, float *dValues,
-                            float *scratch);
-void lagoon_attend_backward_scalar(const lagoon_query_gradient_rows *rows, const void *keys,
-                                   const void *values, uint8_t type, size_t count, int64_t firstPosition,
-                                   float *dKeys, float *dValues, float *scratch);
+void lagoon_attend_backward(const lagoon_query_gradient_rows *rows, const lagoon_gradient_run *runs,
+                            size_t runCount, uint8_t type, float *scratch);
+void lagoon_attend_backward_scalar(const lagoon_query_gradient_rows *rows, const lagoon_gradient_run *runs,
+                                   size_t runCount, uint8_t type, float *scratch);
 
 // -- Targets (targets.cc) ------------------------------------------------------------------------------
 
