@@ -145,8 +145,10 @@ extension Session {
         visitor.add(
           try rows.keptSlabRuns(0..<sinks, view), of: .kept, type, causal: visible.keptIsCausal, pool: pool)
       }
-      let places = try rows.blockPlaces(
-        slabs: slabs, blocks, partitions: (visible.kept - sinks) / blocks.kept, view)
+      let total = (visible.kept - sinks) / blocks.kept * blocks.perPartition
+      let numbers = (slabs.lowerBound * blocks.perSlab..<slabs.upperBound * blocks.perSlab).clamped(
+        to: 0..<total)
+      let places = try rows.blockPlaces(numbers, blocks, view)
       if !places.isEmpty { visitor.add(places.map(\.rows), pool: pool) }
       return
     }

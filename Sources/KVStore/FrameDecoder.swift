@@ -94,12 +94,13 @@ final class FrameDecoder {
     current = nil
     let shape = source.plan.shape
     let rows = blocks.kept
-    let places = try source.blockPlaces(of: p, blocks, view)
+    let first = p * blocks.perPartition
+    let places = try source.blockPlaces(first..<first + blocks.perPartition, blocks, view)
     guard let positions = content.take(shape.kvHeads * rows * 4).baseAddress,
       let base = elements.take(2 * shape.kvHeads * rows * shape.rowBytes).baseAddress
     else { throw StoreError(.internal, "a partition of no rows") }
     for (i, place) in places.enumerated() {
-      let block = blocks.block(p * blocks.perPartition + i)
+      let block = blocks.block(first + i)
       let row = block.head * rows + block.firstRow
       (positions + 4 * row).copyMemory(from: place.positions, byteCount: 4 * block.rows)
       place.rows.unpack(

@@ -125,20 +125,20 @@ struct LayerRows {
     return runs
   }
 
-  /// The blocks in some slabs of blocks, of the first `partitions` partitions.
+  /// Blocks of 8-bit rows, by their numbers.
   func blockPlaces(
-    slabs: Range<Int>, _ blocks: BlockShape, partitions: Int, _ view: borrowing ReadTransaction
+    _ numbers: Range<Int>, _ blocks: BlockShape, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> [BlockPlace] {
-    let range = (slabs.lowerBound * blocks.perSlab..<slabs.upperBound * blocks.perSlab)
-      .clamped(to: 0..<partitions * blocks.perPartition)
     var places: [BlockPlace] = []
-    places.reserveCapacity(range.count)
-    var slab: UnsafeRawPointer?
-    for number in range {
-      let (index, i) = number.quotientAndRemainder(dividingBy: blocks.perSlab)
-      if i == 0 || slab == nil { slab = try blockSlab(index, blocks, view) }
-      guard let slab else { continue }
-      places.append(blocks.place(i, of: slab, blocks.block(number)))
+    places.reserveCapacity(numbers.count)
+    var number = numbers.lowerBound
+    while number < numbers.upperBound {
+      let (index, first) = number.quotientAndRemainder(dividingBy: blocks.perSlab)
+      let slab = try blockSlab(index, blocks, view)
+      for i in first..<min(blocks.perSlab, first + numbers.upperBound - number) {
+        places.append(blocks.place(i, of: slab, blocks.block(number)))
+        number += 1
+      }
     }
     return places
   }
@@ -148,17 +148,6 @@ struct LayerRows {
   ) throws(StoreError) -> UnsafeRawPointer {
     if let buffer = staged?.blocks[index, 0] { return UnsafeRawPointer(buffer.value) }
     return try stored.slab(stored.blocks(index, blocks), view, validated)
-  }
-
-  /// The blocks that partition `p` left.
-  func blockPlaces(
-    of p: Int, _ blocks: BlockShape, _ view: borrowing ReadTransaction
-  ) throws(StoreError) -> [BlockPlace] {
-    let first = p * blocks.perPartition
-    let end = first + blocks.perPartition
-    let slabs = first / blocks.perSlab..<(end - 1) / blocks.perSlab + 1
-    let places = try blockPlaces(slabs: slabs, blocks, partitions: p + 1, view)
-    return Array(places.suffix(blocks.perPartition))
   }
 
   /// Rows of the kept stream that lie in kept slabs.

@@ -25,7 +25,7 @@ public struct AttentionAccumulator: ~Copyable {
   private let sums: RunningSums
   /// Owned; what a call needs beside, kept for the next one.
   private var scratch = ScratchFloats()
-  private var parts = ScratchFloats()
+  private var partMemory = ScratchFloats()
   private var runs = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
   private let layout: QueryRows
@@ -76,8 +76,7 @@ public struct AttentionAccumulator: ~Copyable {
     }
     if keyRows == 0 || tokens == 0 { return }
     let ends = AttentionPass<Block>.windowEnds(blocks)
-    let splits =
-      (ends.count + AttentionPass<Block>.windowsPerSplit - 1) / AttentionPass<Block>.windowsPerSplit
+    let splits = AttentionPass<Block>.splits(ends.count)
     let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
     let bySplits = layout.perHead <= Self.fewRows && splits > 1
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
@@ -88,11 +87,9 @@ public struct AttentionAccumulator: ~Copyable {
     let mostRuns = zip(ends, [0] + ends).reduce(0) { max($0, $1.0 - $1.1) }
     let pass = AttentionPass(
       blocks: blocks, windowEnds: ends, queries: storage, sums: sums,
-      parts: splits == 1
-        ? []
-        : bySplits
-          ? partSums(splits - 1, rows: layout.count, cleared: true)
-          : partSums(participants, rows: tokensPerTile * shape.group, cleared: false),
+      parts: parts(
+        splits == 1 ? 0 : bySplits ? splits - 1 : participants,
+        rows: bySplits ? layout.count : tokensPerTile * shape.group),
       layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
       scratch: scratch.take(participants * Self.scratchStride(headDim: shape.headDim)),
       scratchStride: Self.scratchStride(headDim: shape.headDim),
@@ -125,14 +122,11 @@ public struct AttentionAccumulator: ~Copyable {
     (lagoon_attention_scratch(headDim) + 15) / 16 * 16
   }
 
-  private mutating func partSums(_ count: Int, rows: Int, cleared: Bool) -> [RunningSums] {
+  private mutating func parts(_ count: Int, rows: Int) -> [RunningSums] {
+    if count == 0 { return [] }
     let floats = RunningSums.floats(rows: rows, padded: layout.padded)
-    let memory = parts.take(count * floats)
-    return (0..<count).map { i in
-      let sums = RunningSums(memory + i * floats, rows: rows, padded: layout.padded)
-      if cleared { sums.clear(rows, padded: layout.padded) }
-      return sums
-    }
+    let memory = partMemory.take(count * floats)
+    return (0..<count).map { RunningSums(memory + $0 * floats, rows: rows, padded: layout.padded) }
   }
 
   private mutating func runs<Run>(_: Run.Type, _ count: Int) -> UnsafeMutablePointer<Run> {
@@ -165,23 +159,5 @@ public struct AttentionAccumulator: ~Copyable {
         logSumExp[token, head] = sum != 0 ? Float(Double(sums.maximum[row]) + log(Double(sum))) : -.infinity
       }
     }
-  }
-}
-
-/// 64-byte aligned floats that grow and are used again.
-private struct ScratchFloats: ~Copyable {
-  private var memory: UnsafeMutablePointer<Float>?
-  private var count = 0
-
-  deinit { memory?.deallocate() }
-
-  /// `floats` floats of any content; what was taken before is no longer valid.
-  mutating func take(_ floats: Int) -> UnsafeMutablePointer<Float> {
-    if let memory, floats <= count { return memory }
-    memory?.deallocate()
-    let made = QueryRows.allocate(floats: floats)
-    memory = made
-    count = floats
-    return made
   }
 }

@@ -48,7 +48,7 @@ extension AttentionBackward {
     let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
     let scratchStride = (lagoon_attention_backward_scratch(shape.headDim) + 15) / 16 * 16
     let participants = parallel ? pool?.threads ?? 1 : 1
-    let partial = workspace(floats: participants * scratchStride + (slices - 1) * layout.floats)
+    let partial = workspace.take(participants * scratchStride + (slices - 1) * layout.floats)
     let pass = BackwardPass(
       layout: layout, pieces: Self.cut(blocks, rows: keyRows, slices: slices), blocks: blocks,
       gradients: gradients, storage: storage, firstQueryPosition: firstQueryPosition,
@@ -64,15 +64,6 @@ extension AttentionBackward {
       }
       if let pool { pool.runInline(all) } else { all() }
     }
-  }
-
-  private mutating func workspace(floats: Int) -> UnsafeMutablePointer<Float> {
-    if let workspace, floats <= workspaceFloats { return workspace }
-    workspace?.deallocate()
-    let made = QueryRows.allocate(floats: floats)
-    workspace = made
-    workspaceFloats = floats
-    return made
   }
 
   /// Cuts the blocks' rows, in their order, into slices of about the same work. A block is cut at whole tiles of its rows.

@@ -26,8 +26,7 @@ public struct AttentionBackward: ~Copyable {
   /// log-sum-exp `[kvHeads, rowsPerHead]`, delta (the same). dQueries are those of the scaled queries.
   let storage: UnsafeMutablePointer<Float>
   /// Owned; what ``add(_:into:pool:)`` works in, kept from call to call.
-  var workspace: UnsafeMutablePointer<Float>?
-  var workspaceFloats = 0
+  var workspace = ScratchFloats()
 
   /// Converts queries and dOut to f32 and takes `D`, once.
   /// - Parameters:
@@ -61,9 +60,8 @@ public struct AttentionBackward: ~Copyable {
   }
 
   deinit {
-    // Both came from `allocate` and nothing else holds them: kernels keep no pointer.
+    // It came from `allocate` and nothing else holds it: kernels keep no pointer.
     storage.deallocate()
-    workspace?.deallocate()
   }
 
   /// `delta = Σ dOut ∘ out − dLse`, summed in double precision.

@@ -6,8 +6,8 @@ import Kernels
 /// has been accumulated, each other one starts anew and is merged behind it, in order. So a query's arithmetic depends on the list
 /// alone, whichever way the work is cut:
 /// - many queries: an item is a KV head and a tile of queries, and goes through the splits one after the other;
-/// - few queries: an item is a split, and goes through its windows head by head, since heads that lie together are read fastest
-///   together: pages apart, the tables that find them are what memory is read for.
+/// - few queries: an item is a split, and goes through its windows head by head, since the heads of a slab are
+///   neighbours in memory: pages that are not cost a walk of the page table each.
 ///
 /// Sendable by `@unchecked`: items touch disjoint rows of `sums` and `parts`, each participant its own scratch and runs, blocks are
 /// read only, and `add` holds all of it until every item is done.
@@ -31,31 +31,37 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
 
   /// Rows of a head in a window: two tiles of the kernel.
   private static var windowRows: Int { 128 }
-  static var windowsPerSplit: Int { 8 }
+  private static var windowsPerSplit: Int { 8 }
 
-  /// Where windows of `blocks` end: as many blocks as stay within the rows of a window, or one.
+  /// Where windows of `blocks` end: as many blocks of one code as stay within the rows of a window, or one. Rows are counted in the
+  /// first block's first head; the blocks of other heads go along.
   static func windowEnds(_ blocks: [Block]) -> [Int] {
     guard let head = blocks.first?.heads.lowerBound else { return [] }
     var ends: [Int] = []
     ends.reserveCapacity(blocks.count + 1)
     var rows = 0
-    for (i, block) in blocks.enumerated() where block.heads.contains(head) {
-      if rows > 0, rows + block.rows > windowRows || block.code != blocks[i - 1].code {
+    for (i, block) in blocks.enumerated() {
+      let counts = block.heads.contains(head)
+      let isOtherType = i > 0 && block.code != blocks[i - 1].code
+      if isOtherType || counts && rows > 0 && rows + block.rows > windowRows {
         ends.append(i)
         rows = 0
       }
-      rows += block.rows
+      if counts { rows += block.rows }
     }
     ends.append(blocks.count)
     return ends
   }
 
-  var splits: Int { (windowEnds.count + Self.windowsPerSplit - 1) / Self.windowsPerSplit }
-  var tiles: Int { (layout.tokens + tokensPerTile - 1) / tokensPerTile }
+  static func splits(_ windows: Int) -> Int { (windows + windowsPerSplit - 1) / windowsPerSplit }
+
+  private var splits: Int { Self.splits(windowEnds.count) }
+  private var tiles: Int { (layout.tokens + tokensPerTile - 1) / tokensPerTile }
 
   /// Few queries: one split, all heads.
   func attend(split: Int, participant: Int) {
     let target = split == 0 ? sums : parts[split - 1]
+    if split > 0 { target.clear(layout.count, padded: layout.padded) }
     let heads = 0..<layout.shape.kvHeads
     walk(windows(of: split), heads, participant) { head in rows(head, tile: 0, target) }
   }
@@ -75,7 +81,7 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     let all = rows(head, tile: tile, sums)
     walk(windows(of: 0), head..<head + 1, participant) { _ in all }
     guard splits > 1 else { return }
-    let part = parts[participant].rows(like: all, padded: layout.padded)
+    let part = parts[participant].rows(like: all)
     for split in 1..<splits {
       parts[participant].clear(all.rows, padded: layout.padded)
       walk(windows(of: split), head..<head + 1, participant) { _ in part }

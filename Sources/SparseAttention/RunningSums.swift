@@ -36,7 +36,7 @@ struct RunningSums {
   }
 
   /// The queries of `other` with these sums, from the first on.
-  func rows(like other: lagoon_query_rows, padded: Int) -> lagoon_query_rows {
+  func rows(like other: lagoon_query_rows) -> lagoon_query_rows {
     var rows = other
     rows.weighted = weighted
     rows.maximum = maximum

@@ -76,6 +76,30 @@ import Testing
     #expect(attend(shape, q.view, [parts]).isIdentical(to: whole))
   }
 
+  /// Each head in a type of its own, its blocks before the next head's or in turns with them.
+  @Test func headsMayDifferInType() throws {
+    let shape = try AttentionShape(queryHeads: 4, kvHeads: 2, headDim: 16)
+    let q = Tensor(random: 4, heads: 4, tokens: 2, headDim: 16, type: .float32)
+    let k = Tensor(random: 5, heads: 2, tokens: 300, headDim: 16, type: .bfloat16)
+    let v = Tensor(random: 6, heads: 2, tokens: 300, headDim: 16, type: .bfloat16)
+    let wideK = Tensor(k.floats, heads: 2, tokens: 300, headDim: 16, type: .float32)
+    let wideV = Tensor(v.floats, heads: 2, tokens: 300, headDim: 16, type: .float32)
+    let expected = reference(shape, queries: q, keys: k, values: v) { _, _ in true }
+    func one(_ head: Int, _ rows: Range<Int>) -> KeyValueBlock {
+      let (keys, values) = head == 0 ? (k, v) : (wideK, wideV)
+      let offset = (head * 300 + rows.lowerBound) * 16 * keys.type.byteCount
+      return KeyValueBlock(
+        keys: keys.bytes + offset, values: values.bytes + offset, heads: head..<head + 1, headStrideBytes: 0,
+        rows: rows.count, elementType: keys.type)
+    }
+    let pieces = stride(from: 0, to: 300, by: 30).map { $0..<$0 + 30 }
+    let inTurns = pieces.flatMap { rows in [one(0, rows), one(1, rows)] }
+    let apart = pieces.map { one(0, $0) } + pieces.map { one(1, $0) }
+    for blocks in [inTurns, apart, [one(1, 0..<300), one(0, 0..<300)]] {
+      #expect(attend(shape, q.view, [blocks]).difference(from: expected) <= 3e-6)
+    }
+  }
+
   /// A query's bits are the same alone, in any slice of the call, and from any layout or count of threads.
   @Test func bitsDependOnTheQueryAndTheBlocksAlone() throws {
     let shape = try AttentionShape(queryHeads: 8, kvHeads: 2, headDim: 64)

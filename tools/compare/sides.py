@@ -27,18 +27,24 @@ class Side:
         self.process.wait()
 
 
-def in_turns(sides, rounds, warm_up=2, patience=30):
-    """Medians of seconds, by side: each does its work `rounds` times in turns, after some that do not count. A side that took more
-    than `patience` seconds three times is not asked again."""
-    times = {name: [] for name in sides}
+def answers_in_turns(sides, rounds, warm_up=2, patience=30):
+    """What each side answered, by side: each does its work `rounds` times in turns, after some that do not count. A turn that took more
+    than `patience` seconds always counts, and a side that has had three of those is not asked again."""
+    answers = {name: [] for name in sides}
     for turn in range(rounds + warm_up):
         for name, side in sides.items():
-            if sum(value > patience for value in times[name]) >= 3:
+            if sum(answer["seconds"] > patience for answer in answers[name]) >= 3:
                 continue
-            seconds = side.step()["seconds"]
-            if turn >= warm_up or seconds > patience:
-                times[name].append(seconds)
-            print(f"{turn + 1}/{rounds + warm_up} {name}: {seconds:.4f} s", file=sys.stderr)
+            answer = side.step()
+            if turn >= warm_up or answer["seconds"] > patience:
+                answers[name].append(answer)
+            print(f"{turn + 1}/{rounds + warm_up} {name}: {answer['seconds']:.4f} s", file=sys.stderr)
     for side in sides.values():
         side.close()
-    return {name: statistics.median(values) for name, values in times.items()}
+    return answers
+
+
+def in_turns(sides, rounds, warm_up=2, patience=30):
+    """Medians of the seconds of `answers_in_turns`."""
+    answers = answers_in_turns(sides, rounds, warm_up, patience)
+    return {name: statistics.median(answer["seconds"] for answer in given) for name, given in answers.items()}

@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 
-from sides import Side
+from sides import Side, answers_in_turns
 from torch_llama import build, load, rotary
 
 
@@ -93,21 +93,8 @@ def compare(options, dtype):
     for mode in ("eager", "compiled"):
         sides[mode] = Side(
             [sys.executable, __file__, str(options.model), *shape, "--threads", threads, "--dtype", dtype, "--serve", mode])
-    times = {name: [] for name in sides}
-    losses = {name: [] for name in sides}
-    warm_up = 2  # compilation, memory, caches
-    for turn in range(options.steps + warm_up):
-        for name, side in sides.items():
-            slow = [value for value in times[name] if value > options.patience]
-            if len(slow) >= 3:
-                continue
-            answer = side.step()
-            losses[name].append(answer["loss"])
-            if turn >= warm_up or (turn == 1 and answer["seconds"] > options.patience):
-                times[name].append(answer["seconds"])
-            print(f"{dtype} {turn + 1}/{options.steps + warm_up} {name}: {answer['seconds']:.3f} s", file=sys.stderr)
-    for side in sides.values():
-        side.close()
+    answers = answers_in_turns(sides, options.steps, patience=options.patience)
+    times = {name: [answer["seconds"] for answer in given] for name, given in answers.items()}
     medians = {name: statistics.median(values) for name, values in times.items()}
     best = min(medians["eager"], medians["compiled"])
     return {
@@ -115,7 +102,7 @@ def compare(options, dtype):
         "ratio": best / medians["lagoon"],
         "fastest": {name: min(values) for name, values in times.items()},
         "steps": {name: len(values) for name, values in times.items()},
-        "losses": {name: values[:3] for name, values in losses.items()}}
+        "losses": {name: [answer["loss"] for answer in given[:3]] for name, given in answers.items()}}
 
 
 def main():
@@ -130,7 +117,7 @@ def main():
         print(
             f"{result['dtype']}: lagoon {seconds['lagoon']:.3f} s ({result['tokensPerSecond']:.0f} tokens/s), "
             f"PyTorch eager {seconds['eager']:.3f} s, compiled {seconds['compiled']:.3f} s: "
-            f"{result['ratio']:.2f} × the better; losses of the first steps: "
+            f"{result['ratio']:.2f} × the better; losses of the first steps that count: "
             + "; ".join(
                 f"{name} " + " ".join(f"{loss:.5f}" for loss in losses)
                 for name, losses in result["losses"].items()))

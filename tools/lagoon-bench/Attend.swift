@@ -13,7 +13,7 @@ struct Attend: ParsableCommand {
     discussion: """
       32 query heads over 8 KV heads × 128 and N kept keys, answered over the socket through the arena. One query (--decode) is
       measured beside how fast all cores together read memory; 128 queries (--chunk) beside the rate of oneDNN's matmuls of
-      the same shapes, whose keys and values are laid out for it beforehand. Ceilings are measured between the attends.
+      the same shapes, whose keys and values are laid out for it beforehand. Bytes are those of the rows as they were given, whatever the codec stores. Ceilings are measured between the attends.
 
       EXAMPLES
         lagoon-bench attend --keys 32768 --dtype bf16
