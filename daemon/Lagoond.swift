@@ -57,6 +57,13 @@ struct Lagoond: AsyncParsableCommand {
   @Option(help: "Threads that compute attention. (default: one per core)")
   var threads: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "Compress the kept rows of sessions unused for so long, e.g. 90m, 24h, 7d; or never. (default: 24h)",
+      discussion: "Reading them costs more then; a session that is read again and again is stored raw again.")
+  )
+  var coldAfter: Age?
+
   @Flag(help: "Stop when standard input ends, so that the daemon dies with the program that started it.")
   var stopAtEof = false
 
@@ -88,6 +95,7 @@ struct Lagoond: AsyncParsableCommand {
     settings.durability = durability ?? settings.durability
     settings.logLevel = logLevel ?? settings.logLevel
     settings.threads = threads ?? settings.threads
+    settings.coldAfter = coldAfter ?? settings.coldAfter
     settings.stopAtEOF = stopAtEof || settings.stopAtEOF
 
     var logger = Logger(label: "lagoond") { StreamLogHandler.standardError(label: $0) }
@@ -118,6 +126,7 @@ struct Lagoond: AsyncParsableCommand {
     var options = StoreOptions(connections: configuration.limits.connections, pool: pool)
     if let quota = settings.quota { options.quotaBytes = quota.bytes }
     if let durability = settings.durability { options.durability = durability }
+    options.coldAfterSeconds = (settings.coldAfter ?? .day).seconds
     let path = settings.store ?? Settings.defaultStore
     do throws(StoreError) {
       return try KVStore(path: path, options: options)

@@ -10,6 +10,7 @@ struct Settings {
   var durability: Durability?
   var logLevel: Logger.Level?
   var threads: Int?
+  var coldAfter: Age?
   var stopAtEOF = false
 
   static let threadRange = 1...1024
@@ -55,6 +56,9 @@ struct Settings {
       case "threads":
         threads = Self.integer(value)
         return threads.map(Self.threadRange.contains) ?? false
+      case "cold-after":
+        coldAfter = (value as? String).flatMap(Age.init(argument:))
+        return coldAfter != nil
       case "stop-at-eof":
         guard let number = value as? NSNumber, Self.isBoolean(number) else { return false }
         stopAtEOF = number.boolValue
@@ -69,7 +73,8 @@ struct Settings {
   private static let expected = [
     "store": "a path", "socket": "a path", "quota": "a size such as \"64GiB\"",
     "durability": "\"process\", \"ordered\" or \"full\"", "log-level": "a level such as \"info\"",
-    "threads": "a number in \(threadRange)", "stop-at-eof": "true or false",
+    "threads": "a number in \(threadRange)", "cold-after": "a time such as \"24h\", or \"never\"",
+    "stop-at-eof": "true or false",
   ]
 
   private static func integer(_ value: Any) -> Int? {

@@ -79,9 +79,12 @@ public struct DaemonView: Sendable, Equatable, Codable {
   public var stagedBytes: Int
   public var arenaBytes: Int
   public var residentAnonymousBytes: Int
+  /// Sessions compressed because nobody used them, and stored raw again because somebody did.
+  public var demotions: Int
+  public var promotions: Int
 
   enum CodingKeys: String, CodingKey {
-    case version, durability, connections, commits, requests
+    case version, durability, connections, commits, requests, demotions, promotions
     case uptimeSeconds = "uptime_seconds"
     case commitGroups = "commit_groups"
     case committedTokens = "committed_tokens"
@@ -97,7 +100,8 @@ public struct DaemonView: Sendable, Equatable, Codable {
   public init(
     version: String, durability: String, uptimeSeconds: Int, connections: Int, commits: Int,
     commitGroups: Int, committedTokens: Int, pagesWritten: Int, attendCalls: Int, stepCalls: Int,
-    requests: Int, failedRequests: Int, stagedBytes: Int, arenaBytes: Int, residentAnonymousBytes: Int
+    requests: Int, failedRequests: Int, stagedBytes: Int, arenaBytes: Int, residentAnonymousBytes: Int,
+    demotions: Int, promotions: Int
   ) {
     self.version = version
     self.durability = durability
@@ -114,5 +118,7 @@ public struct DaemonView: Sendable, Equatable, Codable {
     self.stagedBytes = stagedBytes
     self.arenaBytes = arenaBytes
     self.residentAnonymousBytes = residentAnonymousBytes
+    self.demotions = demotions
+    self.promotions = promotions
   }
 }

@@ -1,7 +1,8 @@
 /// Kept rows that come out of frames, put together into slabs like those of the raw codec: the blocks that attention sees,
 /// and so its bits, are the same with both codecs.
 struct AssembledSlabs {
-  private var buffers: [SlabBuffer] = []
+  /// Index by index, group by group; with positions, without a header.
+  private(set) var buffers: [SlabBuffer] = []
   private(set) var runs: [RowRun] = []
 
   /// - Parameter rows: of the kept stream, from a slab's first row on.
@@ -41,6 +42,10 @@ struct AssembledSlabs {
             from: run.keys + source, byteCount: count * rowBytes)
           UnsafeMutableRawPointer(mutating: target.values(head) + offset).copyMemory(
             from: run.values + source, byteCount: count * rowBytes)
+          guard let positions = run.positions else { continue }
+          UnsafeMutablePointer(mutating: target.positions(head) + row - index * shape.slots).update(
+            from: positions + (head - run.heads.lowerBound) * run.positionStride + row - run.first,
+            count: count)
         }
         row += count
       }

@@ -72,14 +72,9 @@ final class RunningAttention: RowVisitor {
 }
 
 extension Session {
-  /// Slab indices of the kept stream that one snapshot reads: short transactions, whatever the length of the session.
-  private static let slabsPerSnapshot = 512
-  /// Slab indices put together at once where the kept rows come out of frames.
-  private static let assembledSlabs = 16
-
   /// Shows the visible rows to `visitor`: the window first (it may be gone in a later snapshot), then the kept stream
   /// from its start, in blocks that depend on the token count alone. The kept stream only grows, and its full slabs and
-  /// frames never change, so later snapshots may go on with it.
+  /// frames never change, so later snapshots may go on with it, also where the rows were recoded between them.
   ///
   /// - Parameters:
   ///   - visible: nil: everything that is there in the first snapshot.
@@ -90,35 +85,38 @@ extension Session {
     _ given: VisibleRows?, layer: Int, tail: StagedTail? = nil, decoder: FrameDecoder, ifTokens: Int? = nil,
     into visitor: some RowVisitor
   ) throws(StoreError) -> Int {
-    let plan = plan.layers[layer]
-    let batch = max(
-      1, (plan.hasColdFrames ? Self.assembledSlabs : Self.slabsPerSnapshot) / plan.shape.groups)
-    var scanned = Scanned(rows: given, tokens: 0)
+    var scanned = Scanned(rows: given, tokens: 0, plan: plan.layers[layer], next: 0)
     var index = 0
     repeat {
       let isFirst = index == 0
       let known = scanned.rows
       let seen: Scanned = try store.environment.read { view throws(StoreError) in
         let record = try self.record(view, tail, ifTokens: isFirst ? ifTokens : nil)
+        let plan = self.plan(of: record).layers[layer]
+        let next = index + plan.scannedIndices
         let rows = LayerRows(
           stored: StoredLayer(record: record, plan: plan, layer: layer), staged: tail?.layers[layer],
           validated: store.validated, decoder: decoder)
         var now = VisibleRows.all(plan, tokens: record.tokens)
         if let known { now = known }
         if isFirst { try addWindow(now, rows, view, visitor) }
-        try addKept(now, slabs: index..<index + batch, rows, view, visitor)
-        return Scanned(rows: now, tokens: record.tokens)
+        try addKept(now, slabs: index..<next, rows, view, visitor)
+        return Scanned(
+          rows: now, tokens: isFirst ? record.tokens : scanned.tokens, plan: plan, next: next)
       }
-      if isFirst { scanned = seen }
-      index += batch
-    } while index < plan.keptIndices(scanned.rows?.kept ?? 0)
+      scanned = seen
+      index = seen.next
+    } while index < scanned.plan.keptIndices(scanned.rows?.kept ?? 0)
     return scanned.tokens
   }
 
-  /// What the first snapshot of a pass settled.
+  /// What the first snapshot of a pass settled, and how far the last one came.
   private struct Scanned {
     var rows: VisibleRows?
     var tokens: Int
+    var plan: LayerPlan
+    /// Slab index of the kept stream with which the next snapshot begins.
+    var next: Int
   }
 
   private func addWindow(
@@ -166,6 +164,17 @@ extension Session {
 }
 
 extension LayerPlan {
+  /// Slabs of the kept stream that one snapshot reads, about: short transactions, whatever the length of the session.
+  private static let slabsPerSnapshot = 512
+
+  /// Slab indices of the kept stream that one snapshot reads. Where the kept rows come out of frames, as many as make a split of
+  /// attention: so the splits, and with them the bits, are the same in both codecs.
+  fileprivate var scannedIndices: Int {
+    let most = max(1, Self.slabsPerSnapshot / shape.groups)
+    let split = min(most, AttentionAccumulator.blocksPerSplit(rows: shape.slots))
+    return hasColdFrames ? split : most / split * split
+  }
+
   /// Slab indices over which a scan of the first `rows` rows of the kept stream goes.
   fileprivate func keptIndices(_ rows: Int) -> Int {
     guard let blocks else { return shape.slabs(rows) }
@@ -200,6 +209,7 @@ extension Session {
     try checkLayer(layer)
     let shape = try attentionShape(queries, scale, out.readOnly, logSumExp)
     try checkFinite(queries, layer: layer)
+    use.note(store.options.clock())
     let running = RunningAttention(
       AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
     let tokens = try scan(

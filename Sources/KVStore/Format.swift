@@ -14,6 +14,7 @@ enum Format {
   private static let formatKey = Array("format".utf8)
   private static let nextExtentKey = Array("next-extent".utf8)
   private static let markerKey = Array("marker".utf8)
+  private static let recodingKey = Array("recoding".utf8)
 
   private static func sealed(_ writer: ByteWriter) -> [UInt8] {
     var writer = writer
@@ -77,6 +78,22 @@ enum Format {
     out.put(next + 1)
     try transaction.put(.meta, nextExtentKey, sealed(out))
     return next
+  }
+
+  /// The extent under which a session's rows are being written anew, not any session's yet; nil: there is none.
+  static func recoding(_ view: borrowing ReadTransaction) throws(StoreError) -> UInt64? {
+    guard var input = try get(recodingKey, view) else { return nil }
+    guard let extent = input.get(UInt64.self) else {
+      throw StoreError(.corrupt, "the store's record \"recoding\" is damaged")
+    }
+    return extent
+  }
+
+  static func put(recoding extent: UInt64?, _ transaction: borrowing WriteTransaction) throws(StoreError) {
+    guard let extent else { return try transaction.delete(.meta, recodingKey) }
+    var out = ByteWriter()
+    out.put(extent)
+    try transaction.put(.meta, recodingKey, sealed(out))
   }
 
   /// Who had the store open last, and whether it was closed.

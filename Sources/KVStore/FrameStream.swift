@@ -10,13 +10,14 @@ struct FrameStream {
   /// The number of the next frame.
   private var next = 0
 
-  init(kind: RowKind, layer: StoredLayer, generation: UInt64, pool: SlabPool) {
+  /// - Parameter firstFrame: nil: the stream goes on behind the layer's frames.
+  init(kind: RowKind, layer: StoredLayer, generation: UInt64, pool: SlabPool, firstFrame: Int? = nil) {
     self.kind = kind
     self.layer = layer
     self.generation = generation
     self.pool = pool
     bytes = layer.streamBytes(kind)
-    next = layer.plan.scored(layer.record.tokens)
+    next = firstFrame ?? layer.plan.scored(layer.record.tokens)
   }
 
   /// Copies the stream's last slab, if it is partial.
@@ -71,8 +72,19 @@ struct FrameStream {
     slabs.append((header, try SlabBuffer(pool)))
   }
 
+  /// The slabs that are full, which the stream forgets.
+  mutating func takeFull() -> [(key: RowKey, buffer: SlabBuffer)] {
+    let full = slabs.prefix { $0.header.payloadBytes == SlabShape.rowAreaBytes }
+    slabs.removeFirst(full.count)
+    return Self.seal(full)
+  }
+
   /// The slabs to write.
-  func seal() -> [(key: RowKey, buffer: SlabBuffer)] {
+  func seal() -> [(key: RowKey, buffer: SlabBuffer)] { Self.seal(slabs[...]) }
+
+  private static func seal(
+    _ slabs: ArraySlice<(header: SlabHeader, buffer: SlabBuffer)>
+  ) -> [(key: RowKey, buffer: SlabBuffer)] {
     slabs.map { slab in
       slab.header.seal(slab.buffer.value)
       return (slab.header.key, slab.buffer)

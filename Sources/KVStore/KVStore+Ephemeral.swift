@@ -42,11 +42,17 @@ extension KVStore {
 
   private func end(_ sessions: [(name: String, extent: UInt64)], _ writer: Writer) throws(StoreError) {
     let cost = WriteCost(records: 2 * sessions.count)
+    var buried: [SessionRecord] = []
     try writer.submit(
       WriteJob(cost: cost, usesReserve: true) { transaction throws(StoreError) in
-        for session in sessions { _ = try Self.bury(session.name, extent: session.extent, transaction) }
+        buried = []
+        for session in sessions {
+          if let record = try Self.bury(session.name, extent: session.extent, transaction) {
+            buried.append(record)
+          }
+        }
       })
-    for session in sessions { validated.forget(extent: session.extent) }
+    for record in buried { forget(record) }
     writer.noteTombstone()
   }
 }

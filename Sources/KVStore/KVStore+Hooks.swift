@@ -22,6 +22,16 @@ extension KVStore {
     try body()
   }
 
+  /// Recodes a session as its age would.
+  ///
+  /// - Parameter goesOn: called between steps; false: give up.
+  /// - Returns: false where it was given up.
+  package func recode(_ name: String, to codec: Codec, goesOn: @escaping () -> Bool = { true })
+    throws(StoreError) -> Bool
+  {
+    try Recoding.run(self, name, to: codec, goesOn: goesOn)
+  }
+
   /// Changes that wait for the writer thread.
   package var queuedWrites: Int { writerIfAny?.queued ?? 0 }
 

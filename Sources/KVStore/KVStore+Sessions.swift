@@ -6,7 +6,7 @@ extension KVStore {
   /// - Throws: `alreadyExists`, `tooLarge`, `quotaExceeded`.
   public func create(_ configuration: SessionConfiguration) throws(StoreError) -> Session {
     let writer = try writer()
-    let plan = try SessionPlan(configuration)
+    _ = try SessionPlan(configuration)  // refuses what cannot be stored
     let now = options.clock()
     var extent: UInt64 = 0
     let job = WriteJob(cost: WriteCost(records: 2)) { transaction throws(StoreError) in
@@ -20,7 +20,7 @@ extension KVStore {
       try transaction.put(.sessions, key, record.encoded())
     }
     try writer.submit(job)
-    return Session(store: self, configuration: configuration, extent: extent, plan: plan)
+    return try Session(store: self, configuration: configuration, extent: extent)
   }
 
   /// Opens a session.
@@ -39,9 +39,7 @@ extension KVStore {
       throw StoreError(
         .otherText, "the session's \(record.tokens) tokens are of another text", session: name)
     }
-    return Session(
-      store: self, configuration: record.configuration, extent: record.extent,
-      plan: try SessionPlan(record.configuration))
+    return try Session(store: self, configuration: record.configuration, extent: record.extent)
   }
 
   /// All sessions, in order of their names' bytes; without those whose record is damaged, which `verify` names.
@@ -67,14 +65,14 @@ extension KVStore {
   /// One session and its layers.
   public func describe(_ name: String) throws(StoreError) -> (SessionState, [LayerState]) {
     let record = try environment.read { view throws(StoreError) in try self.record(name, view) }
-    let plan = try SessionPlan(record.configuration)
+    let plan = try SessionPlan(record)
     let layers = plan.layers.indices.map { layer in
       let archive = record.archiveBytes.isEmpty ? 0 : LayerPlan.streamSlabs(record.archiveBytes[layer])
       return LayerState(
         layer: layer, tokens: record.tokens, keptRows: plan.layers[layer].keptRows(record.tokens),
         windowRows: plan.layers[layer].windowRows(record.tokens),
         storedBytes: plan.slabs(layer, of: record) * SlabShape.storedBytes,
-        archiveBytes: archive * SlabShape.storedBytes, codec: record.configuration.codec)
+        archiveBytes: archive * SlabShape.storedBytes, codec: record.rows.codec)
     }
     return (try state(of: record), layers)
   }
@@ -94,31 +92,38 @@ extension KVStore {
     }
     try takeWriter(record)
     defer { releaseWriter(record.extent) }
+    var buried = record
     let job = WriteJob(cost: WriteCost(records: 2), usesReserve: true) { transaction throws(StoreError) in
-      guard try Self.bury(name, extent: record.extent, transaction) else {
+      guard let found = try Self.bury(name, extent: record.extent, transaction) else {
         throw StoreError(.notFound, "there is no session of this name", session: name)
       }
+      buried = found
     }
     try writer.submit(job)
-    validated.forget(extent: record.extent)
+    forget(buried)
     writer.noteTombstone()
+  }
+
+  /// Drops what is known of a deleted session.
+  func forget(_ record: SessionRecord) {
+    validated.forget(extent: record.rows.extent)
+    uses.forget(record.extent)
   }
 
   /// Takes a session's record away and sets a tombstone for its slabs.
   ///
-  /// - Returns: false where the name is not that session's any more.
+  /// - Returns: its last record; nil where the name is not that session's any more.
   static func bury(
     _ name: String, extent: UInt64, _ transaction: borrowing WriteTransaction
-  ) throws(StoreError) -> Bool {
+  ) throws(StoreError) -> SessionRecord? {
     let key = Array(name.utf8)
-    guard let bytes = try transaction.view.get(.sessions, key) else { return false }
+    guard let bytes = try transaction.view.get(.sessions, key) else { return nil }
     let record = try SessionRecord.decode(bytes, key: key)
-    guard record.extent == extent else { return false }
-    let tombstone = Tombstone(
-      extent: extent, slabs: try SessionPlan(record.configuration).slabs(of: record))
+    guard record.extent == extent else { return nil }
     try transaction.delete(.sessions, key)
-    try transaction.put(.tombstones, Tombstone.key(extent), tombstone.encoded())
-    return true
+    try Tombstone(extent: record.rows.extent, slabs: try SessionPlan(record).slabs(of: record)).put(
+      transaction)
+    return record
   }
 
   /// Deletes a session whose record cannot be read: which slabs were its own shows when all others are known.
@@ -136,8 +141,7 @@ extension KVStore {
       let owners = try Self.owners(transaction.view)
       guard owners.areAll else { return }
       for extent in try Self.extents(transaction.view) where !owners.extents.contains(extent) {
-        let tombstone = Tombstone(extent: extent, slabs: 0)
-        try transaction.put(.tombstones, Tombstone.key(extent), tombstone.encoded())
+        try Tombstone(extent: extent, slabs: 0).put(transaction)
       }
     }
     try writer.submit(job)
@@ -150,10 +154,11 @@ extension KVStore {
     extents: Set<UInt64>, areAll: Bool
   ) {
     var extents = Set(try Tombstone.all(view).map(\.extent))
+    if let extent = try Format.recoding(view) { extents.insert(extent) }
     var areAll = true
     try view.forEach(.sessions) { key, value in
       if let record = try? SessionRecord.decode(value, key: Array(key)) {
-        extents.insert(record.extent)
+        extents.insert(record.rows.extent)
       } else {
         areAll = false
       }
@@ -205,7 +210,7 @@ extension KVStore {
   }
 
   func state(of record: SessionRecord) throws(StoreError) -> SessionState {
-    let plan = try SessionPlan(record.configuration)
+    let plan = try SessionPlan(record)
     return SessionState(
       configuration: record.configuration, tokens: record.tokens, tokenHash: record.tokenHash,
       generation: record.generation, storedBytes: plan.slabs(of: record) * SlabShape.storedBytes,
@@ -213,15 +218,33 @@ extension KVStore {
       committed: record.committed)
   }
 
-  /// Makes the caller the session's one writer.
+  /// Makes the caller the session's one writer. Waits where the session's rows change their place just now: one commit.
   func takeWriter(_ record: SessionRecord) throws(StoreError) {
-    let taken = book.withLock { $0.written.insert(record.extent).inserted }
+    let taken = book.wait { book in
+      book.switching == record.extent ? nil : book.written.insert(record.extent).inserted
+    }
     guard taken else {
       throw StoreError(.busy, "another writer holds the session", session: record.configuration.name)
     }
   }
 
   func releaseWriter(_ extent: UInt64) { book.withLock { _ = $0.written.remove(extent) } }
+
+  /// Keeps the session's rows where they are, for an overlay. Waits as `takeWriter` does.
+  func pin(_ extent: UInt64) {
+    book.wait { book -> Void? in
+      if book.switching == extent { return nil }
+      book.pinned[extent, default: 0] += 1
+      return ()
+    }
+  }
+
+  func unpin(_ extent: UInt64) {
+    book.withLock { book in
+      guard let count = book.pinned.removeValue(forKey: extent), count > 1 else { return }
+      book.pinned[extent] = count - 1
+    }
+  }
 }
 
 extension ModelFingerprint {

@@ -20,6 +20,9 @@ public struct StoreStatistics: Sendable, Hashable {
   public var stagedBytes = 0
   /// Records found damaged since the store was opened.
   public var quarantinedRecords = 0
+  /// Sessions whose kept rows were compressed because nobody used them, and stored raw again because somebody did.
+  public var demotions = 0
+  public var promotions = 0
 }
 
 extension KVStore {
@@ -32,6 +35,7 @@ extension KVStore {
     statistics.quarantinedRecords = validated.damagedCount
     let counts = book.withLock { ($0.commits, $0.committedTokens) }
     (statistics.commits, statistics.committedTokens) = counts
+    (statistics.demotions, statistics.promotions) = (recodings.demotions, recodings.promotions)
     if let counters = writerIfAny?.counters.withLock({ $0 }) {
       statistics.commitGroups = counters.groups
       statistics.pagesWritten = counters.pagesWritten

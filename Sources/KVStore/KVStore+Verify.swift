@@ -65,7 +65,7 @@ extension KVStore {
       return false
     }
     let isEphemeral = record.configuration.ephemeral
-    let plan = try SessionPlan(record.configuration)
+    let plan = try SessionPlan(record)
     for layer in plan.layers.indices {
       var expected: [RowKey] = []
       let stored = StoredLayer(record: record, plan: plan.layers[layer], layer: layer)
@@ -73,12 +73,13 @@ extension KVStore {
       for start in stride(from: 0, to: expected.count, by: 256) {
         let batch = expected[start..<min(start + 256, expected.count)]
         let goOn = try environment.read { view throws(StoreError) in
-          guard let now = try? self.record(name, view), now.extent == record.extent else { return false }
+          guard let now = try? self.record(name, view), now.rows == record.rows else { return false }
           let current = StoredLayer(record: now, plan: plan.layers[layer], layer: layer)
           for key in batch { try check(key, current, view, &report) }
           return true
         }
-        if !goOn { return isEphemeral }
+        // Deleted meanwhile, or its rows are somewhere else now.
+        if !goOn { return try verify(session: key, &report, progress) }
         progress?(report.records, report.bytes)
       }
       try verifyFrames(name, record, stored, &report)
@@ -173,7 +174,7 @@ extension KVStore {
       for number in 0..<plan.scored(record.tokens) {
         do throws(StoreError) {
           let goOn = try environment.read { view throws(StoreError) in
-            guard let now = try? self.record(name, view), now.extent == record.extent else { return false }
+            guard let now = try? self.record(name, view), now.rows == record.rows else { return false }
             let source = LayerRows(
               stored: StoredLayer(record: now, plan: plan, layer: stored.layer), staged: nil,
               validated: validated, decoder: decoder)

@@ -19,16 +19,22 @@ public final class KVStore: Sendable {
   let environment: Environment
   /// nil in a store that is open for reading only.
   private let writerThread: Writer?
+  private let ageing: Ageing?
   let validated = ValidatedSlabs()
   let slabPool = SlabPool()
   let staging: StagingAccount
-  let book = Mutex(Book())
+  let book = Monitor(Book())
+  let uses = SessionUses()
 
   /// What the store knows in memory alone.
   struct Book: Sendable {
     var isClosed = false
     /// Extents whose session has a writer or is being deleted.
     var written: Set<UInt64> = []
+    /// How many overlays stand on a session, by its extent.
+    var pinned: [UInt64: Int] = [:]
+    /// The extent of the session whose rows change their place just now.
+    var switching: UInt64?
     var commits = 0
     var committedTokens = 0
   }
@@ -73,6 +79,7 @@ public final class KVStore: Sendable {
             "the store at \(path) holds \(used) bytes, more than the quota of \(options.quotaBytes): start with a"
               + " larger quota")
         }
+        try Self.buryRecoding(transaction)
         tombstones = transaction.view.size(.tombstones).entries
         // A store that a crash may have damaged stays marked so until it has been checked.
         let doubtful = previous?.mayBeDamaged(now: boot) ?? false
@@ -96,6 +103,7 @@ public final class KVStore: Sendable {
     isReadOnly = false
     writerThread = writer
     staging = StagingAccount(cap: options.stagedBytesTotal)
+    ageing = options.coldAfterSeconds.map { Ageing(coldAfterSeconds: $0) }
     do throws(StoreError) {
       try writer.start()
     } catch {
@@ -106,6 +114,7 @@ public final class KVStore: Sendable {
     }
     if previous?.mayBeDamaged(now: boot) ?? false { try checkAfterCrash(boot) }
     try endEphemeral(writer)
+    try ageing?.start(self)
   }
 
   /// Opens a store that no daemon serves, for reading alone; several processes may.
@@ -133,6 +142,7 @@ public final class KVStore: Sendable {
     self.environment = environment
     isReadOnly = true
     writerThread = nil
+    ageing = nil
     staging = StagingAccount(cap: options.stagedBytesTotal)
   }
 
@@ -147,6 +157,7 @@ public final class KVStore: Sendable {
     }
     guard first else { return }
     var failure: StoreError?
+    ageing?.stop()
     if let writer = writerThread {
       // Should this fail, the next opening does it.
       try? endEphemeral(writer)
@@ -192,6 +203,9 @@ extension KVStore {
   }
 
   var writerIfAny: Writer? { writerThread }
+
+  /// Sessions compressed and stored raw again for their age, since the store was opened.
+  var recodings: Ageing.Counters { ageing?.counters ?? Ageing.Counters() }
 
   /// A scratch file beside the data; what it reserves counts in the quota.
   ///

@@ -13,13 +13,13 @@ struct LayerPlan: Sendable, Hashable {
   /// Of the kept rows, where they are in blocks.
   let blocks: BlockShape?
 
-  init(_ configuration: SessionConfiguration, layer: Int, shape: SlabShape) {
+  init(_ configuration: SessionConfiguration, codec: Codec, layer: Int, shape: SlabShape) {
     self.shape = shape
     geometry = configuration.retention.geometry(layer: layer)
     sinks = configuration.retention.sinks
     lag = configuration.retention.lag
     kept = configuration.retention.keptPerPartition(layer: layer)
-    codec = configuration.codec
+    self.codec = codec
     archive = configuration.archive
     blocks =
       codec == .q8 && kept > 0
@@ -68,17 +68,26 @@ struct LayerPlan: Sendable, Hashable {
   }
 }
 
-/// A session's layers.
+/// A session's layers, with their kept rows in one codec.
 struct SessionPlan: Sendable {
   let shape: SlabShape
   let layers: [LayerPlan]
 
-  init(_ configuration: SessionConfiguration) throws(StoreError) {
+  /// - Parameter codec: of the kept rows; nil: the configuration's.
+  init(_ configuration: SessionConfiguration, codec: Codec? = nil) throws(StoreError) {
     let shape = try SlabShape(
       kvHeads: configuration.kvHeads, headDim: configuration.headDim,
       elementBytes: configuration.elementType.byteCount)
     self.shape = shape
-    layers = (0..<configuration.layers).map { LayerPlan(configuration, layer: $0, shape: shape) }
+    let codec = codec ?? configuration.codec
+    layers = (0..<configuration.layers).map {
+      LayerPlan(configuration, codec: codec, layer: $0, shape: shape)
+    }
+  }
+
+  /// As the record's rows are now.
+  init(_ record: SessionRecord) throws(StoreError) {
+    try self.init(record.configuration, codec: record.rows.codec)
   }
 
   /// Slabs of one layer.

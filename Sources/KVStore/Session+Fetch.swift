@@ -40,7 +40,6 @@ extension Session {
     layer: Int, firstRow: Int, rows: Int, ifTokens: Int? = nil, maxBytes: Int, positionsOnly: Bool = false
   ) throws(StoreError) -> FetchedRows {
     try checkLayer(layer)
-    let plan = plan.layers[layer]
     let shape = plan.shape
     let rowBytes = shape.kvHeads * (4 + (positionsOnly ? 0 : 2 * shape.rowBytes))
     guard firstRow >= 0, rows >= 0 else {
@@ -54,6 +53,7 @@ extension Session {
     }
     return try store.environment.read { view throws(StoreError) in
       let record = try self.record(view, ifTokens: ifTokens)
+      let plan = self.plan(of: record).layers[layer]
       let total = plan.totalRows(record.tokens)
       let kept = plan.keptRows(record.tokens)
       guard firstRow <= total else {

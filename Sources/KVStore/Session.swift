@@ -7,16 +7,27 @@ public final class Session: Sendable {
 
   let store: KVStore
   let extent: UInt64
+  /// With the kept rows in the configuration's codec.
   let plan: SessionPlan
+  /// With the kept rows compressed for their age; nil: they never are.
+  private let coldPlan: SessionPlan?
+  let use: SessionUse
   let policy: any RetentionPolicy
   private let known = KnownRecord()
 
-  init(store: KVStore, configuration: SessionConfiguration, extent: UInt64, plan: SessionPlan) {
+  init(store: KVStore, configuration: SessionConfiguration, extent: UInt64) throws(StoreError) {
     self.store = store
     self.configuration = configuration
     self.extent = extent
-    self.plan = plan
+    plan = try SessionPlan(configuration)
+    coldPlan = configuration.canBeCold ? try SessionPlan(configuration, codec: .zstd) : nil
+    use = store.uses.use(of: extent)
     policy = configuration.retention.makePolicy()
+  }
+
+  /// How the rows of a record lie.
+  func plan(of record: SessionRecord) -> SessionPlan {
+    record.rows.codec == configuration.codec ? plan : coldPlan ?? plan
   }
 
   /// Where the session stands now.
@@ -56,10 +67,16 @@ public final class Session: Sendable {
     capacity: Int, owner: StagingAccount, ifTokens: Int? = nil
   ) throws(StoreError) -> StagedTail {
     let reservation = try reserve(capacity, owner)
-    let record = try store.environment.read { view throws(StoreError) in
-      try self.record(view, ifTokens: ifTokens)
+    store.pin(extent)
+    do throws(StoreError) {
+      let record = try store.environment.read { view throws(StoreError) in
+        try self.record(view, ifTokens: ifTokens)
+      }
+      return StagedTail(self, base: record, capacity: capacity, reservation: reservation, isOverlay: true)
+    } catch {
+      store.unpin(extent)
+      throw error
     }
-    return StagedTail(self, base: record, capacity: capacity, reservation: reservation, isOverlay: true)
   }
 }
 
@@ -135,13 +152,15 @@ extension Session {
       throw StoreError(
         .tooLarge, "a capacity of \(capacity) tokens; a session holds at most \(UInt32.max)")
     }
-    guard let bytes = plan.stagedBytes(capacity: capacity) else {
+    guard let hot = plan.stagedBytes(capacity: capacity),
+      let cold = (coldPlan ?? plan).stagedBytes(capacity: capacity)
+    else {
       throw StoreError(
         .tooLarge, "a capacity of \(capacity) tokens needs more bytes than can be counted",
         session: configuration.name)
     }
     do throws(StoreError) {
-      return try StagingReservation(bytes, owner: owner, total: store.staging)
+      return try StagingReservation(max(hot, cold), owner: owner, total: store.staging)
     } catch { throw error.named(configuration.name) }
   }
 }

@@ -36,8 +36,7 @@ public struct SessionConfiguration: Sendable, Hashable {
         .invalidArgument, "exempt layer \(layer) does not exist: the session has \(layers) layers",
         session: name)
     }
-    // At most 1024·1024·4·2 bytes a row and 65,536 rows: fits 64 bits with room.
-    let partitionBytes = 2 * kvHeads * headDim * elementType.byteCount * retention.lag
+    let partitionBytes = Self.partitionBytes(kvHeads, headDim, elementType, retention)
     if archive || codec == .zstd, partitionBytes > Self.largestFrame {
       throw StoreError(
         .tooLarge,
@@ -65,6 +64,18 @@ public struct SessionConfiguration: Sendable, Hashable {
 
   /// Most bytes of rows in one compressed frame.
   static let largestFrame = 64 << 20
+
+  /// At most 1024·1024·4·2 bytes a row and 65,536 rows: fits 64 bits with room.
+  private static func partitionBytes(
+    _ kvHeads: Int, _ headDim: Int, _ elementType: ElementType, _ retention: RetentionParameters
+  ) -> Int { 2 * kvHeads * headDim * elementType.byteCount * retention.lag }
+
+  /// Whether the kept rows may be compressed while nobody uses the session.
+  var canBeCold: Bool {
+    codec == .raw && !archive && !ephemeral
+      && (0..<layers).contains { retention.keptPerPartition(layer: $0) > 0 }
+      && Self.partitionBytes(kvHeads, headDim, elementType, retention) <= Self.largestFrame
+  }
 
   static func validate(name: String) throws(StoreError) {
     guard (1...255).contains(name.utf8.count) else {

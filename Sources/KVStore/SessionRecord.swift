@@ -7,12 +7,15 @@ struct SessionRecord: Sendable, Hashable {
   static let version: UInt16 = 1
   /// Bits of the flags.
   private static let ephemeralFlag: UInt32 = 1
+  private static let recodedFlag: UInt32 = 2
   /// Everything before the name.
   static let fixedBytes = 156
 
   var configuration: SessionConfiguration
-  /// The rows' records stand under this number.
+  /// What tells the session from others of its name before and after it.
   var extent: UInt64
+  /// Where the rows are and how: under `extent` in the configuration's codec, until the session is recoded for its age.
+  var rows: RowsPlace
   /// Commits so far.
   var generation: UInt64 = 0
   var tokens: Int = 0
@@ -31,6 +34,7 @@ struct SessionRecord: Sendable, Hashable {
   init(configuration: SessionConfiguration, extent: UInt64, created: Int64) {
     self.configuration = configuration
     self.extent = extent
+    rows = RowsPlace(extent: extent, codec: configuration.codec)
     self.created = created
     committed = created
     coldBytes = configuration.codec == .zstd ? [Int](repeating: 0, count: configuration.layers) : []
@@ -38,7 +42,23 @@ struct SessionRecord: Sendable, Hashable {
   }
 }
 
+/// Under which number a session's slabs stand, and how its kept rows are coded there.
+struct RowsPlace: Sendable, Hashable {
+  var extent: UInt64
+  var codec: Codec
+}
+
 extension SessionRecord {
+  /// The same session with its rows in another place.
+  func recoded(_ rows: RowsPlace) -> SessionRecord {
+    var record = self
+    record.rows = rows
+    record.coldBytes = rows.codec == .zstd ? [Int](repeating: 0, count: configuration.layers) : []
+    return record
+  }
+
+  private var isRecoded: Bool { rows != RowsPlace(extent: extent, codec: configuration.codec) }
+
   func encoded() -> [UInt8] {
     let c = configuration
     let name = Array(c.name.utf8)
@@ -48,7 +68,7 @@ extension SessionRecord {
     out.put(Self.version)
     out.put(UInt16(name.count))
     out.put(UInt32(0))  // the length, below
-    out.put(c.ephemeral ? Self.ephemeralFlag : 0)
+    out.put((c.ephemeral ? Self.ephemeralFlag : 0) | (isRecoded ? Self.recodedFlag : 0))
     out.put(extent)
     out.put(generation)
     out.put(UInt64(tokens))
@@ -73,6 +93,10 @@ extension SessionRecord {
     out.put(c.fingerprint.bytes)
     out.put(name)
     for layer in exempt { out.put(UInt16(layer)) }
+    if isRecoded {
+      out.put(rows.extent)
+      out.put(UInt64(rows.codec.rawValue))
+    }
     for bytes in coldBytes { out.put(UInt64(bytes)) }
     for bytes in archiveBytes { out.put(UInt64(bytes)) }
     out.replace(at: 8, with: UInt32(out.bytes.count + 8))
@@ -108,7 +132,7 @@ extension SessionRecord {
   /// The fields after magic and version; nil where one is missing or out of range.
   private static func read(_ input: inout ByteReader, key: [UInt8], count: Int) -> SessionRecord? {
     guard let nameCount = input.get(UInt16.self), let length = input.get(UInt32.self),
-      Int(length) == count, let flags = input.get(UInt32.self), flags & ~ephemeralFlag == 0,
+      Int(length) == count, let flags = input.get(UInt32.self), flags & ~(ephemeralFlag | recodedFlag) == 0,
       let extent = input.get(UInt64.self), let generation = input.get(UInt64.self),
       generation < .max, let tokens = input.get(UInt64.self), tokens <= UInt64(UInt32.max),
       let tokenHash = input.get(UInt64.self), let sinksGeneration = input.get(UInt64.self),
@@ -146,6 +170,13 @@ extension SessionRecord {
     record.sinksGeneration = sinksGeneration
     record.scoredGeneration = scoredGeneration
     record.committed = committed
+    if flags & recodedFlag != 0 {
+      guard configuration.canBeCold, let extent = input.get(UInt64.self),
+        let codec = input.get(UInt64.self).flatMap({ UInt8(exactly: $0) }).flatMap(Codec.init(rawValue:)),
+        codec == .raw || codec == .zstd
+      else { return nil }
+      record = record.recoded(RowsPlace(extent: extent, codec: codec))
+    }
     for i in record.coldBytes.indices {
       guard let bytes = input.get(UInt64.self), bytes < 1 << 48 else { return nil }
       record.coldBytes[i] = Int(bytes)

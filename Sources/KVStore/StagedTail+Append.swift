@@ -13,7 +13,7 @@ extension StagedTail {
   public func append(layer: Int, keys: TensorView, values: TensorView) throws(StoreError) {
     try checkAppend(layer, keys, values)
     try allOrNothing(layer) { () throws(StoreError) in
-      let segments = session.plan.layers[layer].geometry.segments(
+      let segments = plan.layers[layer].geometry.segments(
         from: layers[layer].tokens, count: keys.tokens)
       try write(layer, segments, keys, values)
       for segment in segments { try finish(segment, layer) }
@@ -43,7 +43,7 @@ extension StagedTail {
     try session.checkFinite(queries, layer: layer)
     try allOrNothing(layer) { () throws(StoreError) in
       let start = layers[layer].tokens
-      let segments = session.plan.layers[layer].geometry.segments(from: start, count: keys.tokens)
+      let segments = plan.layers[layer].geometry.segments(from: start, count: keys.tokens)
       try write(layer, segments, keys, values)
       for segment in segments {
         let part = segment.positions.lowerBound - start..<segment.positions.upperBound - start
@@ -51,7 +51,7 @@ extension StagedTail {
           AttentionAccumulator(
             shape: shape, queries: queries.slice(tokens: part),
             firstQueryPosition: segment.positions.lowerBound))
-        try scan(session.plan.layers[layer].visible(segment), layer, running)
+        try scan(plan.layers[layer].visible(segment), layer, running)
         running.accumulator.finish(out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part))
         try finish(segment, layer)
       }
@@ -102,7 +102,7 @@ extension StagedTail {
   private func write(
     _ layer: Int, _ segments: [TokenGeometry.Segment], _ keys: TensorView, _ values: TensorView
   ) throws(StoreError) {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let slots = plan.shape.slots
     let start = layers[layer].tokens
     for segment in segments {
@@ -150,7 +150,7 @@ extension StagedTail {
     _ source: TensorView, _ rows: Range<Int>, _ heads: Range<Int>, to buffer: SlabBuffer, slot: Int,
     plane: Int, layer: Int, position: Int
   ) throws(StoreError) {
-    let shape = session.plan.shape
+    let shape = plan.shape
     let type = session.configuration.elementType.rawValue
     for head in heads {
       let target =
@@ -182,7 +182,7 @@ extension StagedTail {
 
   /// The staged slabs of a kept index, made (and copied from the store, where its first rows are there) when first needed.
   func keptSlabs(_ index: Int, _ layer: Int) throws(StoreError) -> [SlabBuffer] {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let baseRows = plan.keptSlabRows(base.tokens)
     return try slabs(index, layer, \.kept, copy: index * plan.shape.slots < baseRows) {
       rows, group, view throws(StoreError) in
@@ -191,7 +191,7 @@ extension StagedTail {
   }
 
   private func windowSlabs(_ p: Int, _ i: Int, _ layer: Int) throws(StoreError) -> [SlabBuffer] {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let copy = plan.partitionStart(p) + i * plan.shape.slots < base.tokens
     return try slabs(plan.windowIndex(p, i), layer, \.window, copy: copy) {
       rows, group, view throws(StoreError) in
@@ -201,7 +201,7 @@ extension StagedTail {
 
   /// The staged slab of blocks `index`.
   func blockSlab(_ index: Int, _ blocks: BlockShape, _ layer: Int) throws(StoreError) -> SlabBuffer {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let copy = index * blocks.perSlab < plan.scored(base.tokens) * blocks.perPartition
     return try slabs(index, layer, \.blocks, copy: copy) { rows, _, view throws(StoreError) in
       try rows.stored.slab(rows.stored.blocks(index, blocks), view, rows.validated)

@@ -41,7 +41,7 @@ extension StagedTail {
       book.committedTokens += tokenIDs.count
     }
     base = change.record
-    layers = session.plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
+    layers = plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
     var state = try session.store.state(of: base)
     if !keepWriting {
       abort()
@@ -67,7 +67,7 @@ struct CommitChange {
     record.tokenHash = TokenHash.extend(base.tokenHash, with: tokenIDs)
     record.committed = store.options.clock()
     if base.tokens < record.configuration.retention.sinks { record.sinksGeneration = record.generation }
-    let plans = tail.session.plan.layers
+    let plans = tail.plan.layers
     if plans[0].scored(tokens) > plans[0].scored(base.tokens) { record.scoredGeneration = record.generation }
 
     for (layer, staged) in tail.layers.enumerated() {
@@ -144,7 +144,7 @@ struct CommitChange {
       guard current.extent == record.extent else {
         throw StoreError(.notFound, "the session was deleted", session: name)
       }
-      guard current.generation + 1 == record.generation else {
+      guard current.generation + 1 == record.generation, current.rows == record.rows else {
         throw StoreError(.moved, "the session has moved under its writer", session: name)
       }
       do throws(StoreError) {

@@ -9,7 +9,7 @@ extension StagedTail {
     if case .partition(let p, _, completes: true) = segment, p > 0 {
       try compress(p - 1, layer)
       layers[layer].tokens = segment.positions.upperBound
-      layers[layer].window.removeAll(below: session.plan.layers[layer].windowIndex(p, 0))
+      layers[layer].window.removeAll(below: plan.layers[layer].windowIndex(p, 0))
     } else {
       layers[layer].tokens = segment.positions.upperBound
     }
@@ -17,7 +17,7 @@ extension StagedTail {
 
   /// Scores partition `p` against the next one and keeps what was selected; archives it whole.
   private func compress(_ p: Int, _ layer: Int) throws(StoreError) {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     guard plan.kept > 0 || plan.archive else { return }
     var selection: [[UInt32]] = []
     // Slabs of the kept stream that will be written: made before the snapshot, since making them may need one.
@@ -58,7 +58,7 @@ extension StagedTail {
   private func select(
     _ p: Int, _ layer: Int, _ partition: [RowRun], _ reference: [RowRun]
   ) -> [[UInt32]] {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     if plan.kept == plan.lag {
       return [[UInt32]](repeating: Array(0..<UInt32(plan.lag)), count: plan.shape.kvHeads)
     }
@@ -83,7 +83,7 @@ extension StagedTail {
   private func gather(
     _ partition: [RowRun], _ selection: [[UInt32]], from p: Int, to firstRow: Int, _ layer: Int
   ) {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let shape = plan.shape
     let start = plan.partitionStart(p)
     for head in 0..<shape.kvHeads {
@@ -112,7 +112,7 @@ extension StagedTail {
   private func pack(
     _ partition: [RowRun], _ selection: [[UInt32]], from p: Int, _ blocks: BlockShape, _ layer: Int
   ) {
-    let plan = session.plan.layers[layer]
+    let plan = plan.layers[layer]
     let rowBytes = plan.shape.rowBytes
     var memory = ScratchMemory()
     guard let gathered = memory.take(2 * plan.kept * rowBytes).baseAddress else { return }
@@ -148,37 +148,18 @@ extension StagedTail {
     let shape = plan.shape
     let rows = selection[0].count
     let start = plan.partitionStart(p)
-    let size = FrameDecoder.contentBytes(shape, rows: rows)
-    let positionBytes = shape.kvHeads * rows * 4
-    var gathered = ScratchMemory()
-    var content = ScratchMemory()
-    let rowArea = gathered.take(2 * shape.kvHeads * rows * shape.rowBytes)
-    let whole = content.take(size)
-    guard let rowBase = rowArea.baseAddress, let base = whole.baseAddress else {
-      throw StoreError(.internal, "an empty frame")
-    }
-    for head in 0..<shape.kvHeads {
-      for (i, row) in selection[head].enumerated() {
-        base.storeBytes(
-          of: UInt32(start) + row, toByteOffset: (head * rows + i) * 4, as: UInt32.self)
-      }
-      forEachPiece(selection[head], head, partition, start, to: 0, slots: .max) { run, offset, picked, row in
-        for (plane, source) in [run.keys, run.values].enumerated() {
-          let target = rowBase + ((plane * shape.kvHeads + head) * rows + row) * shape.rowBytes
-          lagoon_gather_rows(source + offset, shape.rowBytes, picked, picked.count, target)
+    return try encoder.frame(shape, rows: rows) { positions, elements in
+      for head in 0..<shape.kvHeads {
+        for (i, row) in selection[head].enumerated() { positions[head * rows + i] = UInt32(start) + row }
+        forEachPiece(selection[head], head, partition, start, to: 0, slots: .max) {
+          run, offset, picked, row in
+          for (plane, source) in [run.keys, run.values].enumerated() {
+            let target = elements + ((plane * shape.kvHeads + head) * rows + row) * shape.rowBytes
+            lagoon_gather_rows(source + offset, shape.rowBytes, picked, picked.count, target)
+          }
         }
       }
     }
-    lagoon_split_planes(
-      rowBase, shape.elementBytes, rowArea.count / shape.elementBytes, base + positionBytes)
-    return try zstd().compress(UnsafeRawBufferPointer(whole))
-  }
-
-  private func zstd() throws(StoreError) -> ZstdCompressor {
-    if let compressor { return compressor }
-    let made = try ZstdCompressor()
-    compressor = made
-    return made
   }
 
   /// Cuts ascending selected rows where a run ends or a slab of `slots` rows is full.

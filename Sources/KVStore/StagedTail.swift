@@ -13,11 +13,12 @@ public final class StagedTail {
   /// Most tokens staged between two commits.
   public let capacity: Int
 
-  /// The record that the tail stands on.
+  /// The record that the tail stands on. Its rows stay where they are for as long as the tail lives.
   var base: SessionRecord
+  let plan: SessionPlan
   var layers: [StagedLayer]
   let decoder = FrameDecoder()
-  var compressor: ZstdCompressor?
+  let encoder = FrameEncoder()
   private var reservation: StagingReservation?
 
   init(
@@ -28,7 +29,9 @@ public final class StagedTail {
     self.capacity = capacity
     self.reservation = reservation
     self.isOverlay = isOverlay
-    layers = session.plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
+    plan = session.plan(of: base)
+    layers = plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
+    session.use.note(session.store.options.clock())
   }
 
   deinit { abort() }
@@ -42,9 +45,14 @@ public final class StagedTail {
   /// Drops what is staged and frees the session for another writer. Does nothing the second time.
   public func abort() {
     guard reservation != nil else { return }
-    layers = session.plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
+    layers = plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
     reservation = nil
-    if !isOverlay { session.store.releaseWriter(session.extent) }
+    if isOverlay {
+      session.store.unpin(session.extent)
+    } else {
+      session.store.releaseWriter(session.extent)
+    }
+    session.use.note(session.store.options.clock())
   }
 
   /// - Throws: `notBegun` after the tail has ended.
@@ -61,7 +69,7 @@ public final class StagedTail {
   /// - Throws: `moved` (an overlay whose session was committed to), `notFound` (deleted).
   func record(_ view: borrowing ReadTransaction) throws(StoreError) -> SessionRecord {
     let record = try session.record(view)
-    guard record.generation == base.generation else {
+    guard record.generation == base.generation, record.rows == base.rows else {
       throw StoreError(
         .moved,
         "the session has moved from \(base.tokens) to \(record.tokens) tokens under this overlay: make another",
@@ -79,7 +87,7 @@ public final class StagedTail {
 
   func rows(_ layer: Int, _ record: SessionRecord) -> LayerRows {
     LayerRows(
-      stored: StoredLayer(record: record, plan: session.plan.layers[layer], layer: layer),
+      stored: StoredLayer(record: record, plan: plan.layers[layer], layer: layer),
       staged: layers[layer], validated: session.store.validated, decoder: decoder)
   }
 
@@ -98,7 +106,7 @@ public final class StagedTail {
     let running = RunningAttention(
       AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
     let tokens = layers[layer].tokens
-    try scan(.all(session.plan.layers[layer], tokens: tokens), layer, running)
+    try scan(.all(plan.layers[layer], tokens: tokens), layer, running)
     running.accumulator.finish(out: out, logSumExp: logSumExp)
     return tokens
   }

@@ -23,6 +23,8 @@ public struct StoreOptions: Sendable {
   public var stagedBytesPerOwner: Int
   /// Threads that large attention calls share.
   public var pool: WorkerPool?
+  /// Seconds after which the kept rows of a session that nobody has used or committed to are compressed; nil: never.
+  public var coldAfterSeconds: Int64?
   /// Unix seconds; a test may stop it.
   public var clock: @Sendable () -> Int64
   /// How far, in committed transactions, the oldest reader may lag before commits wait for it (bounded).
@@ -34,7 +36,7 @@ public struct StoreOptions: Sendable {
   public init(
     quotaBytes: Int = 64 << 30, durability: Durability = .ordered, connections: Int = 64,
     stagedBytesTotal: Int = 2 << 30, stagedBytesPerOwner: Int = 512 << 20, pool: WorkerPool? = nil,
-    clock: @escaping @Sendable () -> Int64 = StoreOptions.wallClock
+    coldAfterSeconds: Int64? = nil, clock: @escaping @Sendable () -> Int64 = StoreOptions.wallClock
   ) {
     self.quotaBytes = quotaBytes
     self.durability = durability
@@ -42,6 +44,7 @@ public struct StoreOptions: Sendable {
     self.stagedBytesTotal = stagedBytesTotal
     self.stagedBytesPerOwner = stagedBytesPerOwner
     self.pool = pool
+    self.coldAfterSeconds = coldAfterSeconds
     self.clock = clock
   }
 }

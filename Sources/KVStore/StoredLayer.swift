@@ -19,7 +19,7 @@ struct StoredLayer {
   }
 
   private func key(_ kind: RowKind, _ index: Int, _ group: Int) -> RowKey {
-    RowKey(extent: record.extent, kind: kind, index: index, layer: layer, group: group)
+    RowKey(extent: record.rows.extent, kind: kind, index: index, layer: layer, group: group)
   }
 
   /// Slab `index` of the kept stream.

@@ -15,6 +15,10 @@ struct Tombstone: Sendable, Hashable {
     return out.bytes
   }
 
+  func put(_ transaction: borrowing WriteTransaction) throws(StoreError) {
+    try transaction.put(.tombstones, Self.key(extent), encoded())
+  }
+
   static func decode(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StoreError)
     -> Tombstone
   {
@@ -51,7 +55,7 @@ struct Tombstone: Sendable, Hashable {
         try transaction.delete(.tombstones, key(tombstone.extent))
       } else {
         tombstone.slabs = max(0, tombstone.slabs - deleted)
-        try transaction.put(.tombstones, key(tombstone.extent), tombstone.encoded())
+        try tombstone.put(transaction)
       }
     }
     return freed == limit

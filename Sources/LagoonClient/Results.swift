@@ -92,6 +92,9 @@ public struct DaemonStatistics: Sendable, Hashable, Codable {
   public var arenaBytes = 0
   public var quarantinedRecords = 0
   public var residentAnonymousBytes = 0
+  /// Sessions whose kept rows were compressed because nobody used them, and stored raw again because somebody did.
+  public var demotions = 0
+  public var promotions = 0
 }
 
 /// What a check of stored records found.
@@ -161,5 +164,7 @@ extension DaemonStatistics {
     arenaBytes = Int(clamping: message.arenaBytes)
     quarantinedRecords = Int(clamping: message.quarantinedRecords)
     residentAnonymousBytes = Int(clamping: message.residentAnonymousBytes)
+    demotions = Int(clamping: message.demotions)
+    promotions = Int(clamping: message.promotions)
   }
 }

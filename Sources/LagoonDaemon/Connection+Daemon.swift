@@ -83,6 +83,8 @@ extension Connection {
     reply.pagesWritten = UInt64(clamping: store.pagesWritten)
     reply.stagedBytes = UInt64(clamping: store.stagedBytes)
     reply.quarantinedRecords = UInt64(clamping: store.quarantinedRecords)
+    reply.demotions = UInt64(clamping: store.demotions)
+    reply.promotions = UInt64(clamping: store.promotions)
     reply.attendCalls = UInt64(clamping: daemon.counters.attendCalls.load(ordering: .relaxed))
     reply.stepCalls = UInt64(clamping: daemon.counters.stepCalls.load(ordering: .relaxed))
     reply.requests = UInt64(clamping: daemon.counters.requests.load(ordering: .relaxed))

@@ -1272,6 +1272,7 @@ public nonisolated struct WireLayerState: Sendable {
   /// of which archive
   public var archiveBytes: UInt64 = 0
 
+  /// in which the kept rows are now: raw ones of an unused session become ZSTD
   public var codec: WireCodec = .raw
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2044,6 +2045,18 @@ public nonisolated struct WireStatsReply: @unchecked Sendable {
   public var residentAnonymousBytes: UInt64 {
     get {_storage._residentAnonymousBytes}
     set {_uniqueStorage()._residentAnonymousBytes = newValue}
+  }
+
+  /// sessions compressed because nobody used them
+  public var demotions: UInt64 {
+    get {_storage._demotions}
+    set {_uniqueStorage()._demotions = newValue}
+  }
+
+  /// and stored raw again because somebody did
+  public var promotions: UInt64 {
+    get {_storage._promotions}
+    set {_uniqueStorage()._promotions = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -4940,7 +4953,7 @@ nonisolated extension WireStats: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".StatsReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}uptime_seconds\0\u{1}sessions\0\u{1}connections\0\u{3}quota_bytes\0\u{3}live_bytes\0\u{3}unreclaimed_bytes\0\u{3}file_bytes\0\u{1}commits\0\u{3}commit_groups\0\u{3}committed_tokens\0\u{3}pages_written\0\u{3}attend_calls\0\u{3}step_calls\0\u{1}requests\0\u{3}failed_requests\0\u{3}staged_bytes\0\u{3}arena_bytes\0\u{3}quarantined_records\0\u{3}resident_anonymous_bytes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}uptime_seconds\0\u{1}sessions\0\u{1}connections\0\u{3}quota_bytes\0\u{3}live_bytes\0\u{3}unreclaimed_bytes\0\u{3}file_bytes\0\u{1}commits\0\u{3}commit_groups\0\u{3}committed_tokens\0\u{3}pages_written\0\u{3}attend_calls\0\u{3}step_calls\0\u{1}requests\0\u{3}failed_requests\0\u{3}staged_bytes\0\u{3}arena_bytes\0\u{3}quarantined_records\0\u{3}resident_anonymous_bytes\0\u{1}demotions\0\u{1}promotions\0")
 
   fileprivate class _StorageClass {
     var _uptimeSeconds: UInt64 = 0
@@ -4962,6 +4975,8 @@ nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _arenaBytes: UInt64 = 0
     var _quarantinedRecords: UInt64 = 0
     var _residentAnonymousBytes: UInt64 = 0
+    var _demotions: UInt64 = 0
+    var _promotions: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4991,6 +5006,8 @@ nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _arenaBytes = source._arenaBytes
       _quarantinedRecords = source._quarantinedRecords
       _residentAnonymousBytes = source._residentAnonymousBytes
+      _demotions = source._demotions
+      _promotions = source._promotions
     }
   }
 
@@ -5028,6 +5045,8 @@ nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._arenaBytes) }()
         case 18: try { try decoder.decodeSingularUInt64Field(value: &_storage._quarantinedRecords) }()
         case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._residentAnonymousBytes) }()
+        case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._demotions) }()
+        case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._promotions) }()
         default: break
         }
       }
@@ -5093,6 +5112,12 @@ nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if _storage._residentAnonymousBytes != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._residentAnonymousBytes, fieldNumber: 19)
       }
+      if _storage._demotions != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._demotions, fieldNumber: 20)
+      }
+      if _storage._promotions != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._promotions, fieldNumber: 21)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5121,6 +5146,8 @@ nonisolated extension WireStatsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._arenaBytes != rhs_storage._arenaBytes {return false}
         if _storage._quarantinedRecords != rhs_storage._quarantinedRecords {return false}
         if _storage._residentAnonymousBytes != rhs_storage._residentAnonymousBytes {return false}
+        if _storage._demotions != rhs_storage._demotions {return false}
+        if _storage._promotions != rhs_storage._promotions {return false}
         return true
       }
       if !storagesAreEqual {return false}

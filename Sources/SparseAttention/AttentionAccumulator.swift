@@ -29,6 +29,7 @@ public struct AttentionAccumulator: ~Copyable {
   private var runs = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
   private let layout: QueryRows
+  private var isEmpty = true
 
   /// Converts the queries to f32 and multiplies them by the scale, once.
   /// - Parameter queries: `[tokens, queryHeads, headDim]`, finite.
@@ -60,6 +61,12 @@ public struct AttentionAccumulator: ~Copyable {
   /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
   private static let inlineWork = 1 << 21
 
+  /// A list of blocks with `rows` rows each (but the last) may come in several calls without any change of bits if all but the last
+  /// of them bring a multiple of this many blocks of every head.
+  public static func blocksPerSplit(rows: Int) -> Int {
+    AttentionPass<KeyValueBlock>.blocksPerSplit(rows: rows)
+  }
+
   /// Attends to the rows of `blocks`, in that order. Blocks may hold any of the KV heads, in any element type;
   /// order and partition change the result by rounding only.
   /// - Parameter pool: nil runs everything on this thread without a permit.
@@ -84,13 +91,15 @@ public struct AttentionAccumulator: ~Copyable {
     let work = keyRows * layout.perHead * shape.headDim
     let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
     let participants = parallel ? pool?.threads ?? 1 : 1
+    let direct = isEmpty ? 1 : 0
+    isEmpty = false
     let mostRuns = zip(ends, [0] + ends).reduce(0) { max($0, $1.0 - $1.1) }
     let pass = AttentionPass(
       blocks: blocks, windowEnds: ends, queries: storage, sums: sums,
       parts: parts(
-        splits == 1 ? 0 : bySplits ? splits - 1 : participants,
+        splits == direct ? 0 : bySplits ? splits - direct : participants,
         rows: bySplits ? layout.count : tokensPerTile * shape.group),
-      layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
+      direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
       scratch: scratch.take(participants * Self.scratchStride(headDim: shape.headDim)),
       scratchStride: Self.scratchStride(headDim: shape.headDim),
       runs: runs(Block.Run.self, 2 * participants * mostRuns), mostRuns: mostRuns)

@@ -2,9 +2,9 @@ import Kernels
 
 /// One `add` of an ``AttentionAccumulator``: some queries over a list of blocks.
 ///
-/// The list is cut into windows of some 128 rows a head, and those into splits of eight. The first split of a call goes on from what
-/// has been accumulated, each other one starts anew and is merged behind it, in order. So a query's arithmetic depends on the list
-/// alone, whichever way the work is cut:
+/// The list is cut into windows of some 128 rows a head, and those into splits of eight. Each split starts from nothing and is merged
+/// behind what has been accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one list or
+/// in several and whichever way the work is cut:
 /// - many queries: an item is a KV head and a tile of queries, and goes through the splits one after the other;
 /// - few queries: an item is a split, and goes through its windows head by head, since the heads of a slab are
 ///   neighbours in memory: pages that are not cost a walk of the page table each.
@@ -18,8 +18,10 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let queries: UnsafeMutablePointer<Float>
   /// Of all splits so far.
   let sums: RunningSums
-  /// Of each split but the first (few queries), or of each participant's (many).
+  /// Of each split that does not go to `sums` (few queries), or of each participant's (many).
   let parts: [RunningSums]
+  /// Splits that go to `sums` at once, because nothing is there yet: 1 or 0.
+  let direct: Int
   let layout: QueryRows
   let firstQueryPosition: Int
   let tokensPerTile: Int
@@ -32,6 +34,9 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   /// Rows of a head in a window: two tiles of the kernel.
   private static var windowRows: Int { 128 }
   private static var windowsPerSplit: Int { 8 }
+
+  /// Blocks of a head in a split, where each but the last has `rows` rows.
+  static func blocksPerSplit(rows: Int) -> Int { windowsPerSplit * max(1, windowRows / max(1, rows)) }
 
   /// Where windows of `blocks` end: as many blocks of one code as stay within the rows of a window, or one. Rows are counted in the
   /// first block's first head; the blocks of other heads go along.
@@ -60,15 +65,15 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
 
   /// Few queries: one split, all heads.
   func attend(split: Int, participant: Int) {
-    let target = split == 0 ? sums : parts[split - 1]
-    if split > 0 { target.clear(layout.count, padded: layout.padded) }
+    let target = split < direct ? sums : parts[split - direct]
+    if split >= direct { target.clear(layout.count, padded: layout.padded) }
     let heads = 0..<layout.shape.kvHeads
     walk(windows(of: split), heads, participant) { head in rows(head, tile: 0, target) }
   }
 
   /// Few queries, once every split is done.
   func merge() {
-    for part in parts.prefix(splits - 1) {
+    for part in parts.prefix(splits - direct) {
       for head in 0..<layout.shape.kvHeads {
         merge(rows(head, tile: 0, part), into: rows(head, tile: 0, sums))
       }
@@ -79,10 +84,10 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   func attend(item: Int, participant: Int) {
     let (head, tile) = item.quotientAndRemainder(dividingBy: tiles)
     let all = rows(head, tile: tile, sums)
-    walk(windows(of: 0), head..<head + 1, participant) { _ in all }
-    guard splits > 1 else { return }
+    if direct == 1 { walk(windows(of: 0), head..<head + 1, participant) { _ in all } }
+    guard splits > direct else { return }
     let part = parts[participant].rows(like: all)
-    for split in 1..<splits {
+    for split in direct..<splits {
       parts[participant].clear(all.rows, padded: layout.padded)
       walk(windows(of: split), head..<head + 1, participant) { _ in part }
       merge(part, into: all)

@@ -3,6 +3,7 @@ import KVStore
 import Kernels
 import LagKV
 import SparseAttention
+import Synchronization
 
 let longTests = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1"
 
@@ -373,4 +374,17 @@ func code(_ body: () throws -> Void) -> StoreError.Code? {
   } catch {
     return nil
   }
+}
+
+/// What went wrong on other threads.
+final class Failures: Sendable {
+  private let found = Mutex<[String]>([])
+  func add(_ what: String) { found.withLock { $0.append(what) } }
+  var all: [String] { found.withLock { $0 } }
+}
+
+final class Flag: Sendable {
+  private let state = Atomic(false)
+  func set() { state.store(true, ordering: .releasing) }
+  var isSet: Bool { state.load(ordering: .acquiring) }
 }

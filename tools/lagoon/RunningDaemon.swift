@@ -102,7 +102,8 @@ struct RunningDaemon: SessionSource {
           commitGroups: stats.commitGroups, committedTokens: stats.committedTokens,
           pagesWritten: stats.pagesWritten, attendCalls: stats.attendCalls, stepCalls: stats.stepCalls,
           requests: stats.requests, failedRequests: stats.failedRequests, stagedBytes: stats.stagedBytes,
-          arenaBytes: stats.arenaBytes, residentAnonymousBytes: stats.residentAnonymousBytes))
+          arenaBytes: stats.arenaBytes, residentAnonymousBytes: stats.residentAnonymousBytes,
+          demotions: stats.demotions, promotions: stats.promotions))
     }
   }
 

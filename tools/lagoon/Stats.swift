@@ -41,6 +41,8 @@ struct Stats: ParsableCommand {
     table.add(["failed requests", Units.count(daemon.failedRequests)])
     table.add(["staged rows", Units.bytes(daemon.stagedBytes)])
     table.add(["arenas", Units.bytes(daemon.arenaBytes)])
+    table.add(["sessions compressed for their age", Units.count(daemon.demotions)])
+    table.add(["sessions stored raw again", Units.count(daemon.promotions)])
     table.add(["resident, anonymous", Units.bytes(daemon.residentAnonymousBytes)])
     try Output.write("\n" + table.text)
   }
