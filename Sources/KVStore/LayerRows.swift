@@ -57,12 +57,17 @@ struct LayerRows {
   private var shape: SlabShape { plan.shape }
 
   /// Slab `index` of the kept stream.
-  func keptSlab(_ index: Int, group: Int, _ view: borrowing ReadTransaction) throws(StoreError) -> SlabView {
+  ///
+  /// - Parameter known: where it lies in the map; nil: not known.
+  func keptSlab(
+    _ index: Int, group: Int, known: UnsafeRawPointer? = nil, _ view: borrowing ReadTransaction
+  ) throws(StoreError) -> SlabView {
     let heads = shape.heads(of: group)
     if let buffer = staged?.kept[index, group] {
       return SlabView(value: UnsafeRawPointer(buffer.value), shape: shape, heads: heads)
     }
-    let value = try stored.slab(stored.kept(index, group: group), view, validated)
+    let value =
+      if let known { known } else { try stored.slab(stored.kept(index, group: group), view, validated) }
     return SlabView(value: value, shape: shape, heads: heads)
   }
 
@@ -125,16 +130,29 @@ struct LayerRows {
     return runs
   }
 
+  /// What is known of where the slabs `indices` of a stream lie.
+  ///
+  /// - Parameter final: slabs of the stream that no later commit changes.
+  private func places(_ kind: RowKind, group: Int, _ indices: Range<Int>, final: Int) -> KnownPlaces {
+    let stream = ValidatedSlabs.Stream(
+      extent: stored.record.rows.extent, kind: kind, layer: stored.layer, group: group)
+    return validated.places(of: stream, indices.clamped(to: 0..<max(final, 0)))
+  }
+
   /// Blocks of 8-bit rows, by their numbers.
   func blockPlaces(
     _ numbers: Range<Int>, _ blocks: BlockShape, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> [BlockPlace] {
     var places: [BlockPlace] = []
     places.reserveCapacity(numbers.count)
+    let start = numbers.lowerBound / blocks.perSlab
+    let final = plan.scored(stored.record.tokens) * blocks.perPartition / blocks.perSlab
+    let end = (numbers.upperBound + blocks.perSlab - 1) / blocks.perSlab
+    let known = self.places(.blocks, group: 0, start..<max(start, end), final: final)
     var number = numbers.lowerBound
     while number < numbers.upperBound {
       let (index, first) = number.quotientAndRemainder(dividingBy: blocks.perSlab)
-      let slab = try blockSlab(index, blocks, view)
+      let slab = try blockSlab(index, blocks, known: known[index], view)
       for i in first..<min(blocks.perSlab, first + numbers.upperBound - number) {
         places.append(blocks.place(i, of: slab, blocks.block(number)))
         number += 1
@@ -144,9 +162,10 @@ struct LayerRows {
   }
 
   private func blockSlab(
-    _ index: Int, _ blocks: BlockShape, _ view: borrowing ReadTransaction
+    _ index: Int, _ blocks: BlockShape, known: UnsafeRawPointer?, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> UnsafeRawPointer {
     if let buffer = staged?.blocks[index, 0] { return UnsafeRawPointer(buffer.value) }
+    if let known { return known }
     return try stored.slab(stored.blocks(index, blocks), view, validated)
   }
 
@@ -156,12 +175,17 @@ struct LayerRows {
   ) throws(StoreError) -> [RowRun] {
     var runs: [RowRun] = []
     runs.reserveCapacity((shape.slabs(rows.count) + 1) * shape.groups)
+    let start = rows.lowerBound / shape.slots
+    let final = plan.keptSlabRows(stored.record.tokens) / shape.slots
+    let known = (0..<shape.groups).map {
+      places(.kept, group: $0, start..<max(start, shape.slabs(rows.upperBound)), final: final)
+    }
     var row = rows.lowerBound
     while row < rows.upperBound {
       let index = row / shape.slots
       let end = min(rows.upperBound, (index + 1) * shape.slots)
       for group in 0..<shape.groups {
-        let slab = try keptSlab(index, group: group, view)
+        let slab = try keptSlab(index, group: group, known: known[group][index], view)
         let head = slab.heads.lowerBound
         let whole = RowRun(
           first: index * shape.slots, count: end - index * shape.slots, heads: slab.heads,

@@ -13,11 +13,15 @@ final class ValidatedSlabs: Sendable {
     var layer: Int
     var group: Int
 
+    init(extent: UInt64, kind: RowKind, layer: Int, group: Int) {
+      self.extent = extent
+      self.kind = kind
+      self.layer = layer
+      self.group = group
+    }
+
     init(_ key: RowKey) {
-      extent = key.extent
-      kind = key.kind
-      layer = key.layer
-      group = key.group
+      self.init(extent: key.extent, kind: key.kind, layer: key.layer, group: key.group)
     }
   }
 
@@ -52,6 +56,21 @@ final class ValidatedSlabs: Sendable {
       return places.lastIndex == index && places.lastGeneration == expected.generation ? places.last : 0
     }
     return UnsafeRawPointer(bitPattern: address)
+  }
+
+  /// Where the slabs `indices` of a stream lie, which are final, as far as they have been checked. One lock for all of them: many
+  /// threads that take it for each slab hold each other up.
+  func places(of stream: Stream, _ indices: Range<Int>) -> KnownPlaces {
+    let addresses = [UInt](unsafeUninitializedCapacity: indices.count) { target, count in
+      state.withLock { state in
+        let final = state.streams[stream]?.final ?? []
+        for (i, index) in indices.enumerated() {
+          target.initializeElement(at: i, to: index < final.count ? final[index] : 0)
+        }
+      }
+      count = indices.count
+    }
+    return KnownPlaces(first: indices.lowerBound, addresses: addresses)
   }
 
   /// Notes a slab whose checksum was right.
@@ -103,4 +122,17 @@ final class ValidatedSlabs: Sendable {
   }
 
   var damagedCount: Int { state.withLock { $0.damaged.count + $0.damagedSessions.count } }
+}
+
+/// Where some slabs of a stream lie in the map.
+struct KnownPlaces {
+  let first: Int
+  /// 0 where one is not known.
+  let addresses: [UInt]
+
+  /// Slab `index` of the stream; nil: not known.
+  subscript(index: Int) -> UnsafeRawPointer? {
+    let i = index - first
+    return i >= 0 && i < addresses.count ? UnsafeRawPointer(bitPattern: addresses[i]) : nil
+  }
 }

@@ -8,6 +8,7 @@ import SwiftProtobuf
 /// `connectionLost`.
 final class Exchange {
   private let socket: FrameSocket
+  private var patience = Patience()
   private var messages = MappedBuffer()
   private var nextRequest: UInt64 = 1
   private var connectionID: UInt64 = 0
@@ -130,13 +131,13 @@ final class Exchange {
 
   private func receive(_ descriptor: inout Int32) throws(LagoonError) -> (WireReply, FrameHeader) {
     let header: FrameHeader
-    let start = UnsafeRawBufferPointer(try fill(FrameHeader.byteCount, &descriptor))
+    let start = UnsafeRawBufferPointer(try fill(FrameHeader.byteCount, isFirst: true, &descriptor))
     do throws(FrameError) {
       header = try FrameHeader(decoding: start, limits: limits)
     } catch {
       throw lose("the daemon's frame is malformed: \(error)")
     }
-    let bytes = try fill(header.messageBytes, &descriptor)
+    let bytes = try fill(header.messageBytes, isFirst: false, &descriptor)
     do {
       return (try WireReply(serializedBytes: UnsafeRawBufferPointer(bytes).bytes), header)
     } catch {
@@ -145,14 +146,22 @@ final class Exchange {
   }
 
   /// The next `bytes` bytes of the stream, in ``messages``.
+  ///
+  /// - Parameter isFirst: the daemon may still be at work on them.
   private func fill(
-    _ bytes: Int, _ descriptor: inout Int32
+    _ bytes: Int, isFirst: Bool, _ descriptor: inout Int32
   ) throws(LagoonError) -> UnsafeMutableRawBufferPointer {
     do throws(SystemError) {
       let buffer = try messages.reserve(bytes)
-      guard try socket.receive(into: buffer, passed: &descriptor) == bytes else {
-        throw SystemError(ECONNRESET)
-      }
+      let received =
+        if isFirst {
+          try patience.wait(on: socket) { () throws(SystemError) in
+            try socket.receive(into: buffer, passed: &descriptor)
+          }
+        } else {
+          try socket.receive(into: buffer, passed: &descriptor)
+        }
+      guard received == bytes else { throw SystemError(ECONNRESET) }
       return buffer
     } catch {
       throw lose("the daemon closed the connection: \(error)", error)

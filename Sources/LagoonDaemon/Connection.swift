@@ -18,6 +18,7 @@ final class Connection {
   /// The peer's user, as the kernel knows it.
   private(set) var user: UInt32 = .max
   private let socket: FrameSocket
+  private var patience = Patience()
   private var messages = MappedBuffer()
   private var tensors = MappedBuffer()
   private var results = MappedBuffer()
@@ -112,7 +113,9 @@ final class Connection {
       try shrinkWhenIdle()
       buffer = try messages.reserve(FrameHeader.byteCount)
       // A connection may idle for ever before a frame, but not inside one.
-      received = try socket.receiveSome(into: buffer)
+      received = try patience.wait(on: socket) { () throws(SystemError) in
+        try socket.receiveSome(into: buffer)
+      }
       if received > 0, received < buffer.count {
         received += try socket.receive(
           into: UnsafeMutableRawBufferPointer(rebasing: buffer[received...]),

@@ -18,6 +18,8 @@ public final class PrivateDaemon: Sendable {
     public var quota: String?
     /// `--threads`; nil for the daemon's default.
     public var threads: Int?
+    /// `--cold-after`, such as `24h`; nil for the daemon's default.
+    public var coldAfter: String?
     /// Longest wait for the socket.
     public var startSeconds = 20.0
     /// Longest wait for a graceful stop.
@@ -84,6 +86,7 @@ public final class PrivateDaemon: Sendable {
       arguments += ["--durability", durability]
     }
     if let quota = options.quota { arguments += ["--quota", quota] }
+    if let coldAfter = options.coldAfter { arguments += ["--cold-after", coldAfter] }
     if let threads = options.threads { arguments += ["--threads", String(threads)] }
     process.arguments = arguments
     let input = Pipe()

@@ -31,6 +31,7 @@ def parse():
     parser.add_argument("--dtype", nargs="+", default=["bf16", "f32"], choices=["f32", "bf16"])
     parser.add_argument("--threads", type=int, default=2, help="PyTorch's")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--patience", type=float, default=5, help="seconds; a form that takes longer three times is not asked again")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -102,7 +103,7 @@ def compare(options, dtype, size):
     sides = {"lagoon": Side(ours + sized)}
     for form in FORMS[options.work]:
         sides[form] = Side([*theirs, *sized, "--serve", form])
-    seconds = in_turns(sides, options.rounds)
+    seconds = in_turns(sides, options.rounds, patience=options.patience)
     best = min((name for name in seconds if name != "lagoon"), key=seconds.get)
     return {
         "name": f"{options.work} {dtype}, {size} {'MiB' if options.work == 'compress' else 'keys'}", "seconds": seconds,

@@ -18,6 +18,6 @@ struct Bench: ParsableCommand {
     subcommands: [
       Golden.self, Compress.self, Attend.self, Backward.self, Latency.self, Append.self, Decode.self,
       Churn.self, Open.self, CodecBench.self, Clients.self, Stream.self, LongDocument.self, Tokenize.self,
-      Tokens.self, TrainStep.self, Memory.self, Growth.self, Report.self,
+      Tokens.self, Rounding.self, Ageing.self, TrainStep.self, Memory.self, Growth.self, Report.self,
     ])
 }

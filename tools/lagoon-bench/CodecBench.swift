@@ -52,22 +52,55 @@ struct CodecBench: ParsableCommand {
       throw ToolError("\(session) keeps \(frames.count) frames; 64 are needed")
     }
     let copy = Self.copyRate(frames)
+    let type = open.parameters.elementType
     var trials = level.flatMap { level in
-      [false, true].map { CodecTrial(level: level, planes: $0, dictionaryBytes: 0) }
+      [false, true].map { Work(type.name, CodecTrial(level: level, planes: $0, dictionaryBytes: 0), frames) }
     }
-    trials += [16, 112].map { CodecTrial(level: 3, planes: true, dictionaryBytes: $0 << 10) }
+    trials += [16, 112].map {
+      Work(type.name, CodecTrial(level: 3, planes: true, dictionaryBytes: $0 << 10), frames)
+    }
+    if type == .bfloat16 {
+      // What a model that computes in bf16 leaves in a session of f32.
+      let wide = frames.map(Self.widened)
+      trials += [false, true].map {
+        Work(
+          "f32 that is bf16's", CodecTrial(level: 3, planes: $0, dictionaryBytes: 0), wide, elementBytes: 4)
+      }
+    }
     let progress = ProgressLine(total: trials.count, unit: "trials")
-    let figures = try trials.enumerated().map { index, trial in
-      let result = try trial.run(frames, elementBytes: elementBytes)
+    let figures = try trials.enumerated().map { index, work in
+      let result = try work.trial.run(work.frames, elementBytes: work.elementBytes ?? elementBytes)
       progress.update(index + 1)
       return Figure(
-        name: "\(open.parameters.elementType.name), \(trial.name)", figure: result.decompressRate / 1e9,
+        name: "\(work.rows), \(work.trial.name)", figure: result.decompressRate / 1e9,
         ceiling: copy / 1e9,
         unit: "GB/s decompressed", ceilingIs: "a copy",
         details: ["ratio": result.ratio, "compress_megabytes_per_second": result.compressRate / 1e6])
     }
     progress.finish()
     try report(figures, json: output.json)
+  }
+
+  private struct Work {
+    var rows: String
+    var trial: CodecTrial
+    var frames: [[UInt8]]
+    /// nil: the session's.
+    var elementBytes: Int?
+
+    init(_ rows: String, _ trial: CodecTrial, _ frames: [[UInt8]], elementBytes: Int? = nil) {
+      self.rows = rows
+      self.trial = trial
+      self.frames = frames
+      self.elementBytes = elementBytes
+    }
+  }
+
+  /// bf16 as f32: two bytes of zeros before each two.
+  private static func widened(_ frame: [UInt8]) -> [UInt8] {
+    var wide = [UInt8](repeating: 0, count: 2 * frame.count)
+    for i in frame.indices { wide[i / 2 * 4 + 2 + i % 2] = frame[i] }
+    return wide
   }
 
   /// Kept rows behind the sinks, `[K|V][head][row][channel]`, of all layers in turns.

@@ -59,8 +59,7 @@ struct BenchmarkResults {
 
   private static let order = [
     "memory", "compress", "attend-decode", "attend-chunk", "backward", "latency", "append-process",
-    "append-ordered", "decode",
-    "tokens", "clients", "churn", "open", "growth", "codec",
+    "append-ordered", "decode", "tokens", "rounding", "clients", "churn", "open", "ageing", "growth", "codec",
   ]
 
   init(folder: String) throws {

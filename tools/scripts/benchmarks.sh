@@ -31,9 +31,11 @@ measure append-process "$bench" append --durability process
 measure append-ordered "$bench" append --durability ordered
 measure decode "$bench" decode
 measure tokens "$bench" tokens data/kjv-tiny --text "$text"
+measure rounding "$bench" rounding data/kjv-tiny --text "$text"
 measure clients "$bench" clients
 measure churn "$bench" churn
 measure open "$bench" open
+measure ageing "$bench" ageing
 measure growth "$bench" growth
 
 store=$(mktemp -d)
