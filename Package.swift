@@ -62,17 +62,18 @@ let package = Package(
 
     // Rooms; imports only point down.
     room("LagKV", ["Kernels"]),
-    room("SparseAttention", ["Kernels", "LagKV"]),
+    room("Patience", []),
+    room("SparseAttention", ["Kernels", "LagKV", "Patience"]),
     room("KVStore", ["SparseAttention", "LagKV", "Kernels", "CLMDB", "CZstd", "CXXHash", "CPosix"]),
     room(
       "LagoonProtocol",
-      ["LagKV", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      ["LagKV", "Patience", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["lagoon.proto", "generate.sh"]),
-    room("LagoonClient", ["LagoonProtocol", "LagKV", "CPosix"]),
+    room("LagoonClient", ["LagoonProtocol", "LagKV", "Patience", "CPosix"]),
     room(
       "LagoonDaemon",
       [
-        "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "CPosix", log,
+        "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "Patience", "CPosix", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     room("StrictJSON", []),
@@ -142,7 +143,7 @@ let package = Package(
     .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
     tests(
       "KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount"]),
-    tests("LagoonProtocolTests", ["LagoonProtocol"]),
+    tests("LagoonProtocolTests", ["Patience", "LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("StrictJSONTests", ["StrictJSON"]),
     tests("SafetensorsTests", ["Safetensors"]),

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
+
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -209,22 +209,10 @@ int64_t lagoon_socket_receive_some(int socket, void *destination, size_t bytes) 
   }
 }
 
-int64_t lagoon_monotonic_nanoseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int lagoon_spin_readable(int socket, int64_t nanoseconds) {
-  const int64_t end = lagoon_monotonic_nanoseconds() + nanoseconds;
-  do {
-    char byte;
-    const ssize_t there = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    // What is wrong with the socket, if anything, the call that reads says.
-    if (there >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) return 1;
-    sched_yield();
-  } while (lagoon_monotonic_nanoseconds() < end);
-  return 0;
+int lagoon_socket_is_readable(int socket) {
+  char byte;
+  // What is wrong with the socket, if anything, the call that reads says.
+  return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 int lagoon_wait_readable(int first, int second, int64_t timeout) {

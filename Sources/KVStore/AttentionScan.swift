@@ -52,23 +52,38 @@ enum RowPlace {
 
 /// What one pass over the visible rows does with them; its snapshots share it.
 protocol RowVisitor: AnyObject {
-  /// - Parameter runs: of one place, valid during the call.
+  /// - Parameter runs: of one place, valid until `flush` has returned.
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?)
   /// Kept rows in blocks of 8 bits, which only sessions without an archive have.
   func add(_ blocks: [EightBitBlock], pool: WorkerPool?)
+  /// What was added is about to go.
+  func flush(pool: WorkerPool?)
 }
 
-/// Attention, forward.
+extension RowVisitor {
+  func flush(pool: WorkerPool?) {}
+}
+
+/// Attention, forward. The rows of a snapshot are attended to together, so that the threads of the pool share all of them.
 final class RunningAttention: RowVisitor {
   var accumulator: AttentionAccumulator
+  private var waiting: [[KeyValueBlock]] = []
 
   init(_ accumulator: consuming AttentionAccumulator) { self.accumulator = accumulator }
 
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
-    accumulator.add(runs.map { $0.block(type, causal: causal) }, pool: pool)
+    waiting.append(runs.map { $0.block(type, causal: causal) })
   }
 
-  func add(_ blocks: [EightBitBlock], pool: WorkerPool?) { accumulator.add(blocks, pool: pool) }
+  func add(_ blocks: [EightBitBlock], pool: WorkerPool?) {
+    flush(pool: pool)
+    accumulator.add(blocks, pool: pool)
+  }
+
+  func flush(pool: WorkerPool?) {
+    if !waiting.isEmpty { accumulator.add(waiting, pool: pool) }
+    waiting.removeAll(keepingCapacity: true)
+  }
 }
 
 extension Session {
@@ -101,6 +116,7 @@ extension Session {
         if let known { now = known }
         if isFirst { try addWindow(now, rows, view, visitor) }
         try addKept(now, slabs: index..<next, rows, view, visitor)
+        visitor.flush(pool: store.options.pool)
         return Scanned(
           rows: now, tokens: isFirst ? record.tokens : scanned.tokens, plan: plan, next: next)
       }
@@ -127,6 +143,8 @@ extension Session {
       visitor.add(
         runs, of: .partition(part.partition), configuration.elementType, causal: part.isCausal,
         pool: store.options.pool)
+      // Rows that come out of an archive are valid until the next partition's.
+      if rows.plan.archive { visitor.flush(pool: store.options.pool) }
     }
   }
 
@@ -155,6 +173,7 @@ extension Session {
       let assembled = try AssembledSlabs(range, rows, view, pool: store.slabPool)
       withExtendedLifetime(assembled) {
         visitor.add(assembled.runs, of: .kept, type, causal: false, pool: pool)
+        visitor.flush(pool: pool)
       }
     } else {
       visitor.add(

@@ -1,5 +1,6 @@
 import Glibc
 import LagoonProtocol
+import Patience
 import SwiftProtobuf
 
 /// Sends requests and receives their replies, one at a time.
@@ -155,7 +156,7 @@ final class Exchange {
       let buffer = try messages.reserve(bytes)
       let received =
         if isFirst {
-          try patience.wait(on: socket) { () throws(SystemError) in
+          try socket.wait(with: &patience) { () throws(SystemError) in
             try socket.receive(into: buffer, passed: &descriptor)
           }
         } else {

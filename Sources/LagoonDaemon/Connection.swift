@@ -2,6 +2,7 @@ import Glibc
 import KVStore
 import LagoonProtocol
 import Logging
+import Patience
 import SwiftProtobuf
 
 /// One client: receives its frames, runs its calls one after the other and answers each. Lives on its own thread.
@@ -113,7 +114,7 @@ final class Connection {
       try shrinkWhenIdle()
       buffer = try messages.reserve(FrameHeader.byteCount)
       // A connection may idle for ever before a frame, but not inside one.
-      received = try patience.wait(on: socket) { () throws(SystemError) in
+      received = try socket.wait(with: &patience) { () throws(SystemError) in
         try socket.receiveSome(into: buffer)
       }
       if received > 0, received < buffer.count {

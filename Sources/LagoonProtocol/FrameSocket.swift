@@ -1,4 +1,5 @@
 import CPosix
+import Patience
 import SwiftProtobuf
 
 /// One end of a connection: sends and receives the parts of frames, blocking.
@@ -76,6 +77,17 @@ package struct FrameSocket: ~Copyable, Sendable {
   /// - Returns: the bytes received, 0 at the end of the stream.
   package func receiveSome(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
     Int(try SystemError.check(lagoon_socket_receive_some(number, buffer.baseAddress, buffer.count)))
+  }
+
+  /// Does `receive`, which may sleep, and before that looks for something to receive as long as it pays.
+  package func wait<Failure: Error>(
+    with patience: inout Patience, _ receive: () throws(Failure) -> Int
+  ) throws(Failure) -> Int {
+    let start = Patience.now
+    patience.look { lagoon_socket_is_readable(number) != 0 }
+    let received = try receive()
+    patience.note(Patience.now - start)
+    return received
   }
 
   /// Waits until there is something to read, or the end of the stream.

@@ -64,26 +64,37 @@ public struct AttentionAccumulator: ~Copyable {
   /// A list of blocks with `rows` rows each (but the last) may come in several calls without any change of bits if all but the last
   /// of them bring a multiple of this many blocks of every head.
   public static func blocksPerSplit(rows: Int) -> Int {
-    AttentionPass<KeyValueBlock>.blocksPerSplit(rows: rows)
+    AttentionCut.blocksPerSplit(rows: rows)
   }
 
   /// Attends to the rows of `blocks`, in that order. Blocks may hold any of the KV heads, in any element type;
   /// order and partition change the result by rounding only.
   /// - Parameter pool: nil runs everything on this thread without a permit.
-  public mutating func add(_ blocks: [KeyValueBlock], pool: WorkerPool?) { attend(blocks, pool) }
+  public mutating func add(_ blocks: [KeyValueBlock], pool: WorkerPool?) { attend([blocks], pool) }
+
+  /// Attends to the rows of several lists, one after the other; to the bit as if each were added by itself.
+  public mutating func add(_ lists: [[KeyValueBlock]], pool: WorkerPool?) { attend(lists, pool) }
 
   /// Attends to 8-bit rows, which every query sees; otherwise as for rows in their own type.
-  public mutating func add(_ blocks: [EightBitBlock], pool: WorkerPool?) { attend(blocks, pool) }
+  public mutating func add(_ blocks: [EightBitBlock], pool: WorkerPool?) { attend([blocks], pool) }
 
-  private mutating func attend<Block: AttendedBlock>(_ blocks: [Block], _ pool: WorkerPool?) {
+  private mutating func attend<Block: AttendedBlock>(_ lists: [[Block]], _ pool: WorkerPool?) {
+    let lists = lists.filter { $0.contains { $0.rows > 0 } }
+    var blocks: [Block] = []
+    if lists.count == 1 {
+      blocks = lists[0]
+    } else {
+      blocks.reserveCapacity(lists.reduce(0) { $0 + $1.count })
+      for list in lists { blocks += list }
+    }
     var keyRows = 0
     for block in blocks {
       precondition(block.heads.lowerBound >= 0 && block.heads.upperBound <= shape.kvHeads && block.rows >= 0)
       keyRows += block.rows * block.heads.count
     }
     if keyRows == 0 || tokens == 0 { return }
-    let ends = AttentionPass<Block>.windowEnds(blocks)
-    let splits = AttentionPass<Block>.splits(ends.count)
+    let cut = AttentionCut(lists)
+    let splits = cut.splitEnds.count
     let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
     let bySplits = layout.perHead <= Self.fewRows && splits > 1
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
@@ -93,16 +104,16 @@ public struct AttentionAccumulator: ~Copyable {
     let participants = parallel ? pool?.threads ?? 1 : 1
     let direct = isEmpty ? 1 : 0
     isEmpty = false
-    let mostRuns = zip(ends, [0] + ends).reduce(0) { max($0, $1.0 - $1.1) }
+
     let pass = AttentionPass(
-      blocks: blocks, windowEnds: ends, queries: storage, sums: sums,
+      blocks: blocks, cut: cut, queries: storage, sums: sums,
       parts: parts(
         splits == direct ? 0 : bySplits ? splits - direct : participants,
         rows: bySplits ? layout.count : tokensPerTile * shape.group),
       direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
       scratch: scratch.take(participants * Self.scratchStride(headDim: shape.headDim)),
       scratchStride: Self.scratchStride(headDim: shape.headDim),
-      runs: runs(Block.Run.self, 2 * participants * mostRuns), mostRuns: mostRuns)
+      runs: runs(Block.Run.self, 2 * participants * cut.mostBlocks), mostRuns: cut.mostBlocks)
     Self.run(items, parallel: parallel, pool) { item, participant in
       if bySplits {
         pass.attend(split: item, participant: participant)

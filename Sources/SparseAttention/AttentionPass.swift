@@ -1,9 +1,9 @@
 import Kernels
 
-/// One `add` of an ``AttentionAccumulator``: some queries over a list of blocks.
+/// One `add` of an ``AttentionAccumulator``: some queries over lists of blocks.
 ///
-/// The list is cut into windows of some 128 rows a head, and those into splits of eight. Each split starts from nothing and is merged
-/// behind what has been accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one list or
+/// Each list is cut into windows of some 128 rows a head, and those into splits. Each split starts from nothing and is merged
+/// behind what has been accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one call or
 /// in several and whichever way the work is cut:
 /// - many queries: an item is a KV head and a tile of queries, and goes through the splits one after the other;
 /// - few queries: an item is a split, and goes through its windows head by head, since the heads of a slab are
@@ -13,8 +13,7 @@ import Kernels
 /// read only, and `add` holds all of it until every item is done.
 struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let blocks: [Block]
-  /// Ends of the windows in `blocks`.
-  let windowEnds: [Int]
+  let cut: AttentionCut
   let queries: UnsafeMutablePointer<Float>
   /// Of all splits so far.
   let sums: RunningSums
@@ -31,36 +30,7 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let runs: UnsafeMutablePointer<Block.Run>
   let mostRuns: Int
 
-  /// Rows of a head in a window: two tiles of the kernel.
-  private static var windowRows: Int { 128 }
-  private static var windowsPerSplit: Int { 8 }
-
-  /// Blocks of a head in a split, where each but the last has `rows` rows.
-  static func blocksPerSplit(rows: Int) -> Int { windowsPerSplit * max(1, windowRows / max(1, rows)) }
-
-  /// Where windows of `blocks` end: as many blocks of one code as stay within the rows of a window, or one. Rows are counted in the
-  /// first block's first head; the blocks of other heads go along.
-  static func windowEnds(_ blocks: [Block]) -> [Int] {
-    guard let head = blocks.first?.heads.lowerBound else { return [] }
-    var ends: [Int] = []
-    ends.reserveCapacity(blocks.count + 1)
-    var rows = 0
-    for (i, block) in blocks.enumerated() {
-      let counts = block.heads.contains(head)
-      let isOtherType = i > 0 && block.code != blocks[i - 1].code
-      if isOtherType || counts && rows > 0 && rows + block.rows > windowRows {
-        ends.append(i)
-        rows = 0
-      }
-      if counts { rows += block.rows }
-    }
-    ends.append(blocks.count)
-    return ends
-  }
-
-  static func splits(_ windows: Int) -> Int { (windows + windowsPerSplit - 1) / windowsPerSplit }
-
-  private var splits: Int { Self.splits(windowEnds.count) }
+  private var splits: Int { cut.splitEnds.count }
   private var tiles: Int { (layout.tokens + tokensPerTile - 1) / tokensPerTile }
 
   /// Few queries: one split, all heads.
@@ -99,7 +69,7 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   }
 
   private func windows(of split: Int) -> Range<Int> {
-    split * Self.windowsPerSplit..<min(windowEnds.count, (split + 1) * Self.windowsPerSplit)
+    (split == 0 ? 0 : cut.splitEnds[split - 1])..<cut.splitEnds[split]
   }
 
   /// Window by window, and in each head by head.
@@ -130,15 +100,15 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     }
   }
 
-  private func start(of window: Int) -> Int { window == 0 ? 0 : windowEnds[window - 1] }
+  private func start(of window: Int) -> Int { window == 0 ? 0 : cut.windowEnds[window - 1] }
 
   /// The runs of a head in a window, written to `target`.
   private func found(
     _ window: Int, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
   ) -> UnsafeMutableBufferPointer<Block.Run> {
     var count = 0
-    for i in start(of: window)..<windowEnds[window] where blocks[i].heads.contains(head) && blocks[i].rows > 0
-    {
+    for i in start(of: window)..<cut.windowEnds[window]
+    where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
       (target + count).initialize(to: blocks[i].run(head))
       count += 1
     }

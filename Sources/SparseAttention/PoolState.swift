@@ -1,3 +1,6 @@
+import Patience
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -34,6 +37,11 @@ final class PoolState: @unchecked Sendable {
   private var helpers: [pthread_t] = []
   private var startedHelpers = 0
   private var closed = false
+  /// How long callers wait for a job's last helper.
+  private var patience = Patience()
+  /// For threads that look before they sleep, without the mutex: jobs with unclaimed items, and how often a job's last helper left.
+  private let openJobs = Atomic<Int>(0)
+  private let departures = Atomic<Int>(0)
 
   static var onlineCores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
@@ -86,6 +94,7 @@ final class PoolState: @unchecked Sendable {
         waitForPermit()
         if items > 1 && !closed && !helpers.isEmpty {
           jobs.append(job)
+          openJobs.wrappingAdd(1, ordering: .releasing)
           // A helper that finds no permit would wake for nothing.
           for _ in 0..<min(items - 1, permits) { pthread_cond_signal(work) }
         }
@@ -94,10 +103,21 @@ final class PoolState: @unchecked Sendable {
           waitForPermit()
         }
         returnPermit()
-        while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
+        if job.pointee.helpers > 0 { waitForHelpers(of: job) }
         unlock()
       }
     }
+  }
+
+  /// Waits, with the mutex held, until no helper works on the job.
+  private func waitForHelpers(of job: UnsafeMutablePointer<Job>) {
+    let start = Patience.now
+    let (patience, seen) = (patience, departures.load(ordering: .acquiring))
+    unlock()
+    patience.look { departures.load(ordering: .acquiring) != seen }
+    lock()
+    while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
+    self.patience.note(Patience.now - start)
   }
 
   /// A helper's life. `participant` is its own among those of any one job.
@@ -105,7 +125,16 @@ final class PoolState: @unchecked Sendable {
     lock()
     startedHelpers += 1
     let participant = startedHelpers
+    var patience = Patience()
     while true {
+      if jobs.isEmpty && !closed {
+        let start = Patience.now
+        unlock()
+        patience.look { openJobs.load(ordering: .acquiring) > 0 }
+        lock()
+        while !closed && jobs.isEmpty { pthread_cond_wait(work, mutex) }
+        patience.note(Patience.now - start)
+      }
       while !closed && (jobs.isEmpty || permits == 0) { pthread_cond_wait(work, mutex) }
       if closed { break }
       let job = jobs[0]
@@ -114,7 +143,10 @@ final class PoolState: @unchecked Sendable {
       _ = claimItems(of: job, participant: participant)
       job.pointee.helpers -= 1
       // Once the mutex is free and its helpers are 0, the job may be gone: it is not touched again.
-      if job.pointee.helpers == 0 { pthread_cond_broadcast(jobLeft) }
+      if job.pointee.helpers == 0 {
+        departures.wrappingAdd(1, ordering: .releasing)
+        pthread_cond_broadcast(jobLeft)
+      }
       returnPermit()
     }
     unlock()
@@ -133,7 +165,10 @@ final class PoolState: @unchecked Sendable {
       if !waiting.isEmpty, ContinuousClock.now - start > Self.slice { return .outOfTime }
       let item = job.pointee.nextItem
       job.pointee.nextItem += 1
-      if job.pointee.nextItem == job.pointee.items { jobs.removeAll { $0 == job } }
+      if job.pointee.nextItem == job.pointee.items, let i = jobs.firstIndex(of: job) {
+        jobs.remove(at: i)
+        openJobs.wrappingSubtract(1, ordering: .relaxed)
+      }
       unlock()
       job.pointee.body(item, participant)
       lock()

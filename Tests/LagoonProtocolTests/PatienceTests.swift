@@ -1,4 +1,4 @@
-import LagoonProtocol
+import Patience
 import Testing
 
 @Suite struct PatienceTests {

@@ -42,12 +42,8 @@ int64_t lagoon_socket_receive(int socket, void *destination, size_t bytes, int64
 /// Returns the bytes received (0: end of stream) or a negated errno.
 int64_t lagoon_socket_receive_some(int socket, void *destination, size_t bytes);
 
-/// Looks again and again whether there is something to read (or the end of the stream), for at most `nanoseconds`, and lets other
-/// threads run between. Returns 1, or 0 if the time passed.
-int lagoon_spin_readable(int socket, int64_t nanoseconds);
-
-/// Nanoseconds of the system's monotonic clock.
-int64_t lagoon_monotonic_nanoseconds(void);
+/// Whether there is something to read (or the end of the stream, or an error) now: 1 or 0.
+int lagoon_socket_is_readable(int socket);
 
 /// Waits until there is something to read (or the end of the stream) on `first`, or on `second` when that is not -1.
 /// Returns a mask (1: first, 2: second, 0: `timeout` milliseconds passed) or a negated errno.

@@ -1,0 +1,41 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// How long to look for something to happen before going to sleep.
+///
+/// A core that sleeps takes tens of microseconds to wake, under a hypervisor more than a small attention call takes. So where waits were
+/// short lately, the next one is spent looking; where they were not, nobody's time is.
+package struct Patience: Sendable {
+  /// Longest time of looking, in nanoseconds: about what sleeping and waking costs.
+  package static let longest: Int64 = 150_000
+
+  /// Nanoseconds that the last waits took, the newest for an eighth.
+  private var usual = 8 * longest
+
+  package init() {}
+
+  /// Nanoseconds to look for; 0: sleep at once.
+  package var nanoseconds: Int64 { usual <= Self.longest ? min(Self.longest, 2 * usual) : 0 }
+
+  /// One long wait among short ones counts for as much as eight.
+  package mutating func note(_ waited: Int64) {
+    usual += (min(waited, 8 * Self.longest) - usual) / 8
+  }
+
+  /// Looks whether `isThere`, as long as it pays, and lets other threads run between.
+  package func look(_ isThere: () -> Bool) {
+    guard nanoseconds > 0 else { return }
+    let end = Self.now + nanoseconds
+    while !isThere(), Self.now < end { sched_yield() }
+  }
+
+  /// Nanoseconds of a clock that only goes forward.
+  package static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+}
