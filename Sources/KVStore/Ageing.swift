@@ -28,7 +28,7 @@ final class Ageing: Sendable {
   /// Slabs below which a session is left alone: there is nothing to gain.
   static let leastSlabs = 16
   /// Seconds before a session that could not be recoded is tried again.
-  private static let retryAfter: Int64 = 60
+  private static let retryAfter: Int64 = 600
 
   init(coldAfterSeconds: Int64) { self.coldAfterSeconds = max(1, coldAfterSeconds) }
 

@@ -6,14 +6,13 @@ import LagKV
 /// transaction makes the session's record point to it and sets a tombstone for the old rows. Snapshots that show the old record keep
 /// the old rows. Whoever dies on the way leaves the session as it was, and an extent that the next opening gives to a tombstone.
 final class Recoding {
-  private let store: KVStore
-  private let source: SessionRecord
-  private var target: SessionRecord
-  private let sourcePlan: SessionPlan
+  let store: KVStore
+  let source: SessionRecord
+  private(set) var target: SessionRecord
+  let sourcePlan: SessionPlan
   private let targetPlan: SessionPlan
   private let decoder = FrameDecoder()
   private let encoder = FrameEncoder()
-  private var written = 0
   /// Called between steps; false: give up.
   private let goesOn: () -> Bool
 
@@ -36,6 +35,10 @@ final class Recoding {
       throw StoreError(.invalidArgument, "the session's rows stay as they are", session: name)
     }
     guard record.rows.codec != codec else { return true }
+    // Both copies are there for a while; a store that is nearly full is not filled first and emptied then.
+    let raw = try SessionPlan(record.configuration).slabs(
+      of: record.recoded(RowsPlace(extent: 0, codec: .raw)))
+    try store.writer().checkRoom(slabs: raw, for: name)
     let extent = try store.beginRecoding()
     do throws(StoreError) {
       let recoding = try Recoding(store, record, RowsPlace(extent: extent, codec: codec), goesOn)
@@ -62,7 +65,7 @@ final class Recoding {
     self.goesOn = goesOn
   }
 
-  private var name: String { source.configuration.name }
+  var name: String { source.configuration.name }
 
   /// - Returns: false where it was given up.
   private func copy() throws(StoreError) -> Bool {
@@ -203,78 +206,8 @@ extension Recoding {
         WriteJob(cost: WriteCost(slabs: part.count)) { transaction throws(StoreError) in
           for slab in part { try transaction.putSlab(slab.key, UnsafeRawPointer(slab.buffer.value)) }
         })
-      written += part.count
       if !goesOn() { return false }
     }
     return true
-  }
-}
-
-// MARK: - Switching over
-
-extension Recoding {
-  private func switchOver() throws(StoreError) {
-    let extent = source.extent
-    let isFree = store.book.withLock { book in
-      guard !book.written.contains(extent), book.pinned[extent] == nil, book.switching == nil else {
-        return false
-      }
-      book.switching = extent
-      return true
-    }
-    guard isFree else {
-      throw StoreError(.busy, "the session is in use", session: name)
-    }
-    // Whoever begins a writer or an overlay waits from here on.
-    defer { store.book.withLock(notify: true) { $0.switching = nil } }
-    let key = Array(name.utf8)
-    let old = Tombstone(extent: source.rows.extent, slabs: sourcePlan.slabs(of: source))
-    try store.writer().submit(
-      WriteJob(cost: WriteCost(records: 3), usesReserve: true) {
-        [name, source, target] transaction throws(StoreError) in
-        guard let bytes = try transaction.view.get(.sessions, key), bytes.elementsEqual(source.encoded())
-        else {
-          throw StoreError(.moved, "the session was committed to or deleted meanwhile", session: name)
-        }
-        try transaction.put(.sessions, key, target.encoded())
-        try Format.put(recoding: nil, transaction)
-        try old.put(transaction)
-      })
-    store.validated.forget(extent: old.extent)
-    try store.writer().noteTombstone()
-  }
-}
-
-extension KVStore {
-  /// Takes an extent for rows that are no session's yet; one at a time.
-  fileprivate func beginRecoding() throws(StoreError) -> UInt64 {
-    var extent: UInt64 = 0
-    try writer().submit(
-      WriteJob(cost: WriteCost(records: 2)) { transaction throws(StoreError) in
-        guard try Format.recoding(transaction.view) == nil else {
-          throw StoreError(.busy, "another session is being recoded")
-        }
-        extent = try Format.takeExtent(transaction)
-        try Format.put(recoding: extent, transaction)
-      })
-    return extent
-  }
-
-  /// Gives up the rows that were written so far.
-  fileprivate func dropRecoding(_ extent: UInt64) throws(StoreError) {
-    let writer = try writer()
-    try writer.submit(
-      WriteJob(cost: WriteCost(records: 2), usesReserve: true) { transaction throws(StoreError) in
-        try Self.buryRecoding(transaction)
-      })
-    validated.forget(extent: extent)
-    writer.noteTombstone()
-  }
-
-  /// Sets a tombstone for rows that were being written anew when that ended early.
-  static func buryRecoding(_ transaction: borrowing WriteTransaction) throws(StoreError) {
-    guard let extent = try Format.recoding(transaction.view) else { return }
-    try Tombstone(extent: extent, slabs: 0).put(transaction)
-    try Format.put(recoding: nil, transaction)
   }
 }

@@ -214,7 +214,7 @@ extension Writer {
     counters.withLock { $0.pagesWritten += pages }
   }
 
-  private func excess(of cost: WriteCost, usingReserve: Bool) -> Int {
+  func excess(of cost: WriteCost, usingReserve: Bool) -> Int {
     let oldest = environment.readers.oldest
     let last = environment.readers.last
     return ledger.withLock {
@@ -258,35 +258,6 @@ extension Writer {
           + " \(job.cost.pages(treePages: ledger.usage.treePages) * page) and is \(excess * page) too many:"
           + " delete sessions or start with a larger quota")
     }
-  }
-}
-
-// MARK: - Scratch
-
-extension Writer {
-  /// Counts a part of a scratch file in the quota.
-  ///
-  /// - Parameter bytes: whole pages.
-  /// - Throws: `quotaExceeded`.
-  func takeScratch(bytes: Int, for session: String) throws(StoreError) {
-    let pages = bytes / SlabShape.pageBytes
-    let oldest = environment.readers.oldest
-    let last = environment.readers.last
-    let missing = ledger.withLock { ledger in
-      let missing = ledger.excess(of: WriteCost(), oldestReader: oldest, last: last) + pages
-      if missing <= 0 { ledger.scratchPages += pages }
-      return missing
-    }
-    guard missing <= 0 else {
-      throw StoreError(
-        .quotaExceeded,
-        "the accumulators of a backward pass take \(bytes) bytes more, \(missing * SlabShape.pageBytes) more than the quota has"
-          + " left: delete sessions or start with a larger quota", session: session)
-    }
-  }
-
-  func giveScratch(bytes: Int) {
-    ledger.withLock { $0.scratchPages -= bytes / SlabShape.pageBytes }
   }
 }
 

@@ -30,14 +30,14 @@ struct Ageing: ParsableCommand {
   func run() throws {
     var options = PrivateDaemon.Options()
     options.durability = "process"
-    options.coldAfter = "1s"
+    options.coldAfter = "2s"
     let daemon = try PrivateDaemon(options)
     defer { daemon.stop() }
     let connection = try LagoonConnection(socketPath: daemon.socketPath, arenaBytes: 64 << 20)
     var shape = BenchShape()
-    let client = try AgeingClient(connection, shape)
     shape.layers = 8
     let old = try shape.filled(connection, keys: tokens, .bfloat16, name: "old")
+    let client = try AgeingClient(connection)
     let stored = try connection.describe("old").info.storedBytes
 
     // Nothing is old enough yet.
@@ -102,7 +102,8 @@ private final class AgeingClient {
   private let query: HostTensor
   private var tokens = 0
 
-  init(_ connection: LagoonConnection, _ shape: BenchShape) throws {
+  init(_ connection: LagoonConnection) throws {
+    let shape = BenchShape()
     read = try shape.filled(connection, keys: 8192, .bfloat16, name: "read")
     written = try connection.createSession(shape.session("written", .bfloat16))
     try written.begin(capacity: 16)

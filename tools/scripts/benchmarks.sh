@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every benchmark, one after another, and writes what each printed to FOLDER/NAME.json (default: benchmarks). With PYTHON set to
-# the python of a virtual environment that has torch, also the comparisons of tools/compare. A result that is there is kept, so
+# the python of a virtual environment that has torch (and kvpress, if that is to be compared), also the comparisons of tools/compare. A result that is there is kept, so
 # that a run that was interrupted goes on; remove the folder for another run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -51,5 +51,7 @@ if [ -n "$python" ]; then
   for work in decode chunk compress; do
     measure "compare-$work" "$python" tools/compare/attention.py "$work" --bench "$bench"
   done
-  measure compare-ingest "$python" tools/compare/ingest.py data/kjv-tiny --text "$text" --bench "$bench"
+  kvpress=()
+  "$python" -c 'import kvpress' 2> /dev/null && kvpress=(--kvpress)
+  measure compare-ingest "$python" tools/compare/ingest.py data/kjv-tiny --text "$text" --bench "$bench" "${kvpress[@]}"
 fi
