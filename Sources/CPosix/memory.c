@@ -58,9 +58,10 @@ int lagoon_is_sealed_against_shrinking(int descriptor) {
   return seals < 0 ? -errno : (seals & F_SEAL_SHRINK) != 0;
 }
 
-void lagoon_keep_freed_memory(size_t bytes) {
+void lagoon_keep_freed_memory(size_t bytes, size_t block) {
 #ifdef __GLIBC__
   mallopt(M_TRIM_THRESHOLD, bytes > INT_MAX ? INT_MAX : (int)bytes);
+  mallopt(M_MMAP_THRESHOLD, block > INT_MAX ? INT_MAX : (int)block);
 #endif
 }
 

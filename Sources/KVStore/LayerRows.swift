@@ -57,17 +57,12 @@ struct LayerRows {
   private var shape: SlabShape { plan.shape }
 
   /// Slab `index` of the kept stream.
-  ///
-  /// - Parameter known: where it lies in the map; nil: not known.
-  func keptSlab(
-    _ index: Int, group: Int, known: UnsafeRawPointer? = nil, _ view: borrowing ReadTransaction
-  ) throws(StoreError) -> SlabView {
+  func keptSlab(_ index: Int, group: Int, _ view: borrowing ReadTransaction) throws(StoreError) -> SlabView {
     let heads = shape.heads(of: group)
     if let buffer = staged?.kept[index, group] {
       return SlabView(value: UnsafeRawPointer(buffer.value), shape: shape, heads: heads)
     }
-    let value =
-      if let known { known } else { try stored.slab(stored.kept(index, group: group), view, validated) }
+    let value = try stored.slab(stored.kept(index, group: group), view, validated)
     return SlabView(value: value, shape: shape, heads: heads)
   }
 
@@ -173,6 +168,10 @@ struct LayerRows {
   func keptSlabRuns(
     _ rows: Range<Int>, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> [RowRun] {
+    // What is the same for all slabs is looked up once.
+    let shape = self.shape
+    let heads = (0..<shape.groups).map(shape.heads(of:))
+    let staged = self.staged?.kept.indices ?? 0..<0
     var runs: [RowRun] = []
     runs.reserveCapacity((shape.slabs(rows.count) + 1) * shape.groups)
     let start = rows.lowerBound / shape.slots
@@ -185,7 +184,12 @@ struct LayerRows {
       let index = row / shape.slots
       let end = min(rows.upperBound, (index + 1) * shape.slots)
       for group in 0..<shape.groups {
-        let slab = try keptSlab(index, group: group, known: known[group][index], view)
+        let slab: SlabView
+        if let place = known[group][index], !staged.contains(index) {
+          slab = SlabView(value: place, shape: shape, heads: heads[group])
+        } else {
+          slab = try keptSlab(index, group: group, view)
+        }
         let head = slab.heads.lowerBound
         let whole = RowRun(
           first: index * shape.slots, count: end - index * shape.slots, heads: slab.heads,

@@ -131,6 +131,9 @@ def keeping_lagkv(options, torch):
 def kvpress(options, torch):
     import kvpress
     from transformers import AutoModelForCausalLM, DynamicCache
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     press = kvpress.LagKVPress(compression_ratio=1 - KEPT / LAG, n_sink=SINKS, lag_size=LAG)

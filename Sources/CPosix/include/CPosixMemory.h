@@ -32,8 +32,9 @@ int lagoon_is_sealed_against_shrinking(int descriptor);
 
 /// Lets the allocator keep up to `bytes` freed bytes at the end of each of its heaps instead of returning them at once.
 /// Without this, whether a write transaction's pages (allocated and freed in every commit) stay resident depends on what
-/// happens to lie above them, and memory figures jump by a transaction's size. No effect outside glibc.
-void lagoon_keep_freed_memory(size_t bytes);
+/// happens to lie above them, and memory figures jump by a transaction's size. Blocks of `block` bytes and more are mapped and
+/// unmapped each on its own, so that all their pages are faulted in again each time. No effect outside glibc.
+void lagoon_keep_freed_memory(size_t bytes, size_t block);
 
 /// Names the calling thread for debuggers and `ps`; the system takes 15 bytes.
 void lagoon_name_thread(const char *name);
