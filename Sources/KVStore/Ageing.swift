@@ -1,4 +1,5 @@
 import LagKV
+import Synchronization
 
 /// The thread that compresses what nobody has used for a while, and undoes it for what is used again.
 ///
@@ -20,7 +21,9 @@ final class Ageing: Sendable {
 
   private let state = Monitor(State())
   private let coldAfterSeconds: Int64
-  private let thread: Monitor<OSThread?> = Monitor(nil)
+  private let thread = Mutex<OSThread?>(nil)
+  /// One look at a time.
+  private let looking = Mutex(())
 
   /// Times that all layers of a compressed session are read before it is stored raw again: reading compressed rows once costs
   /// about as much as writing them raw.
@@ -60,47 +63,53 @@ final class Ageing: Sendable {
   ///
   /// - Parameters:
   ///   - lastUse: unix seconds.
-  ///   - uses: calls since the rows were last recoded.
+  ///   - reads: layers read since the rows were last recoded.
   static func wanted(
-    _ record: SessionRecord, slabs: Int, lastUse: Int64, uses: Int, now: Int64, coldAfterSeconds: Int64
+    _ record: SessionRecord, slabs: Int, lastUse: Int64, reads: Int, now: Int64, coldAfterSeconds: Int64
   ) -> Codec? {
     guard record.configuration.canBeCold else { return nil }
     if record.rows.codec == .zstd {
-      return uses >= readsBeforePromotion * record.configuration.layers ? .raw : nil
+      return reads >= readsBeforePromotion * record.configuration.layers ? .raw : nil
     }
     let (age, overflow) = now.subtractingReportingOverflow(max(record.committed, lastUse))
     return slabs >= leastSlabs && !overflow && age >= coldAfterSeconds ? .zstd : nil
   }
 
-  private func lookThrough(_ store: KVStore) {
+  /// Recodes what should be in another codec by now.
+  func lookThrough(_ store: KVStore) {
+    looking.withLock { _ in
+      guard let records = try? store.ageingRecords() else { return }
+      let extents = Set(records.map(\.extent))
+      state.withLock { state in state.notBefore = state.notBefore.filter { extents.contains($0.key) } }
+      for record in records where !state.withLock({ $0.isClosing }) { look(at: record, store) }
+    }
+  }
+
+  private func look(at record: SessionRecord, _ store: KVStore) {
     let now = store.options.clock()
-    guard let records = try? store.ageingRecords() else { return }
-    for record in records {
-      let use = store.uses.use(of: record.extent)
-      let slabs = (try? SessionPlan(record).slabs(of: record)) ?? 0
-      let isDue = state.withLock { ($0.notBefore[record.extent] ?? .min) <= now }
-      guard isDue,
-        let codec = Self.wanted(
-          record, slabs: slabs, lastUse: use.last, uses: use.count, now: now,
-          coldAfterSeconds: coldAfterSeconds)
-      else { continue }
-      let pace = Pace()
-      do throws(StoreError) {
-        let isDone = try Recoding.run(store, record.configuration.name, to: codec) { [state] in
-          // A session that is being read should not be compressed under its reader.
-          let isWanted = codec == .raw || use.last < now
-          return isWanted && pace.rest { state.wait(milliseconds: $0) { $0.isClosing ? true : nil } == nil }
-        }
-        guard isDone else { continue }
-        use.startOver()
-        state.withLock { state in
-          state.notBefore[record.extent] = nil
-          if codec == .raw { state.counters.promotions += 1 } else { state.counters.demotions += 1 }
-        }
-      } catch {
-        state.withLock { $0.notBefore[record.extent] = now + Self.retryAfter }
+    let use = store.uses.use(of: record.extent)
+    let slabs = (try? SessionPlan(record).slabs(of: record)) ?? 0
+    let isDue = state.withLock { ($0.notBefore[record.extent] ?? .min) <= now }
+    guard isDue,
+      let codec = Self.wanted(
+        record, slabs: slabs, lastUse: use.last, reads: use.count, now: now,
+        coldAfterSeconds: coldAfterSeconds)
+    else { return }
+    let pace = Pace()
+    do throws(StoreError) {
+      let isDone = try Recoding.run(store, record.configuration.name, to: codec) { [state] in
+        // A session that is being read should not be compressed under its reader.
+        let isWanted = codec == .raw || use.last < now
+        return isWanted && pace.rest { state.wait(milliseconds: $0) { $0.isClosing ? true : nil } == nil }
       }
-      if state.withLock({ $0.isClosing }) { return }
+      guard isDone else { return }
+      use.startOver()
+      state.withLock { state in
+        state.notBefore[record.extent] = nil
+        if codec == .raw { state.counters.promotions += 1 } else { state.counters.demotions += 1 }
+      }
+    } catch {
+      state.withLock { $0.notBefore[record.extent] = now + Self.retryAfter }
     }
   }
 }

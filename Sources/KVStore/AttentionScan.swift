@@ -100,6 +100,7 @@ extension Session {
     _ given: VisibleRows?, layer: Int, tail: StagedTail? = nil, decoder: FrameDecoder, ifTokens: Int? = nil,
     into visitor: some RowVisitor
   ) throws(StoreError) -> Int {
+    use.note(store.options.clock())
     var scanned = Scanned(rows: given, tokens: 0, plan: plan.layers[layer], next: 0)
     var index = 0
     repeat {
@@ -228,7 +229,6 @@ extension Session {
     try checkLayer(layer)
     let shape = try attentionShape(queries, scale, out.readOnly, logSumExp)
     try checkFinite(queries, layer: layer)
-    use.note(store.options.clock())
     let running = RunningAttention(
       AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
     let tokens = try scan(

@@ -32,6 +32,9 @@ extension KVStore {
     try Recoding.run(self, name, to: codec, goesOn: goesOn)
   }
 
+  /// What the thread that watches the sessions' ages does now and then.
+  package func lookAtAges() { ageingIfAny?.lookThrough(self) }
+
   /// Changes that wait for the writer thread.
   package var queuedWrites: Int { writerIfAny?.queued ?? 0 }
 

@@ -35,7 +35,9 @@ extension KVStore {
     statistics.quarantinedRecords = validated.damagedCount
     let counts = book.withLock { ($0.commits, $0.committedTokens) }
     (statistics.commits, statistics.committedTokens) = counts
-    (statistics.demotions, statistics.promotions) = (recodings.demotions, recodings.promotions)
+    if let counters = ageingIfAny?.counters {
+      (statistics.demotions, statistics.promotions) = (counters.demotions, counters.promotions)
+    }
     if let counters = writerIfAny?.counters.withLock({ $0 }) {
       statistics.commitGroups = counters.groups
       statistics.pagesWritten = counters.pagesWritten

@@ -37,6 +37,9 @@ public final class KVStore: Sendable {
     var switching: UInt64?
     var commits = 0
     var committedTokens = 0
+
+    /// A writer or an overlay keeps the session's rows where they are.
+    func isHeld(_ extent: UInt64) -> Bool { written.contains(extent) || pinned[extent] != nil }
   }
 
   /// Opens the store in the folder `path`, making it where there is none, for this process alone.
@@ -203,9 +206,7 @@ extension KVStore {
   }
 
   var writerIfAny: Writer? { writerThread }
-
-  /// Sessions compressed and stored raw again for their age, since the store was opened.
-  var recodings: Ageing.Counters { ageing?.counters ?? Ageing.Counters() }
+  var ageingIfAny: Ageing? { ageing }
 
   /// A scratch file beside the data; what it reserves counts in the quota.
   ///

@@ -3,9 +3,7 @@ extension Recoding {
   func switchOver() throws(StoreError) {
     let extent = source.extent
     let isFree = store.book.withLock { book in
-      guard !book.written.contains(extent), book.pinned[extent] == nil, book.switching == nil else {
-        return false
-      }
+      guard !book.isHeld(extent), book.switching == nil else { return false }
       book.switching = extent
       return true
     }

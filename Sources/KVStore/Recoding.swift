@@ -35,6 +35,9 @@ final class Recoding {
       throw StoreError(.invalidArgument, "the session's rows stay as they are", session: name)
     }
     guard record.rows.codec != codec else { return true }
+    guard store.book.withLock({ !$0.isHeld(record.extent) }) else {
+      throw StoreError(.busy, "the session is in use", session: name)
+    }
     // Both copies are there for a while; a store that is nearly full is not filled first and emptied then.
     let raw = try SessionPlan(record.configuration).slabs(
       of: record.recoded(RowsPlace(extent: 0, codec: .raw)))
@@ -162,11 +165,12 @@ extension Recoding {
       for i in 0..<plan.shape.slabs(plan.rows(of: p, at: source.tokens)) {
         for group in 0..<plan.shape.groups {
           let buffer = try SlabBuffer(store.slabPool)
-          var header = old.window(p, i, group: group).header
+          let expected = old.window(p, i, group: group)
           try withSource { view throws(StoreError) in
-            let value = try old.slab(old.window(p, i, group: group), view, store.validated)
+            let value = try old.slab(expected, view, store.validated)
             buffer.value.copyMemory(from: value, byteCount: SlabShape.valueBytes)
           }
+          var header = expected.header
           header.key.extent = target.rows.extent
           slabs.append(Self.seal(header, buffer))
         }

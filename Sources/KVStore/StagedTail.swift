@@ -31,7 +31,6 @@ public final class StagedTail {
     self.isOverlay = isOverlay
     plan = session.plan(of: base)
     layers = plan.layers.map { StagedLayer(base: base.tokens, plan: $0) }
-    session.use.note(session.store.options.clock())
   }
 
   deinit { abort() }
@@ -52,7 +51,6 @@ public final class StagedTail {
     } else {
       session.store.releaseWriter(session.extent)
     }
-    session.use.note(session.store.options.clock())
   }
 
   /// - Throws: `notBegun` after the tail has ended.

@@ -44,10 +44,7 @@ struct Rounding: ParsableCommand {
     PassiveThreads.prefer()
     let decoder = try model.load()
     let c = decoder.configuration
-    let ids = Array(try model.tokenizer(c).encode(TextSource.read(text), isBeginning: true).prefix(tokens))
-    guard ids.count == tokens else {
-      throw ToolError("\(text) has \(ids.count) tokens, fewer than \(tokens)")
-    }
+    let ids = try model.firstTokens(tokens, of: text, c)
     let daemon = try PrivateDaemon()
     defer { daemon.stop() }
     let connection = try LagoonConnection(

@@ -45,15 +45,12 @@ struct Tokens: ParsableCommand {
     PassiveThreads.prefer()
     let decoder = try model.load()
     let c = decoder.configuration
-    let ids = try model.tokenizer(c).encode(TextSource.read(text), isBeginning: true).prefix(tokens)
-    guard ids.count == tokens else {
-      throw ToolError("\(text) has \(ids.count) tokens, fewer than \(tokens)")
-    }
+    let document = try model.firstTokens(tokens, of: text, c)
     let daemon = try PrivateDaemon()
     defer { daemon.stop() }
     let connection = try LagoonConnection(
       socketPath: daemon.socketPath, arenaBytes: DaemonAttention.arenaBytes(c, chunk: model.chunk))
-    let document = Array(ids)
+
     let parameters = retention.parameters(name: "tokens", c, fingerprint: [], dtype: .bfloat16, codec: codec)
     func read() throws {
       let session = try connection.createSession(parameters)
@@ -107,6 +104,17 @@ extension TokenGeometry {
       let begin = token < sinks ? 0 : token - (token - sinks) % lag
       return sum + Double(totalRows(begin) + token - begin + 1)
     }
+  }
+}
+
+extension ModelOptions {
+  /// The first tokens of a file.
+  ///
+  /// - Throws: where it has fewer.
+  func firstTokens(_ count: Int, of path: String, _ configuration: ModelConfiguration) throws -> [UInt32] {
+    let ids = try tokenizer(configuration).encode(TextSource.read(path), isBeginning: true)
+    guard ids.count >= count else { throw ToolError("\(path) has \(ids.count) tokens, fewer than \(count)") }
+    return Array(ids.prefix(count))
   }
 }
 
