@@ -5,8 +5,10 @@ import Testing
 @Suite struct CodecTests {
   let text = SyntheticText(seed: 77)
 
-  private func made(_ connection: LagoonConnection, _ codec: Codec, tokens: Int) throws -> RemoteSession {
-    var parameters = text.parameters(name: codec.name, policy: .lagkv)
+  private func made(_ connection: LagoonConnection, _ codec: Codec, policy: PolicyKind = .lagkv, tokens: Int)
+    throws -> RemoteSession
+  {
+    var parameters = text.parameters(name: codec.name, policy: policy)
     parameters.codec = codec
     let session = try connection.createSession(parameters)
     try session.begin(capacity: 50)
@@ -44,6 +46,30 @@ import Testing
       try connection.openSession($0.name).fetch(layer: 1, positionsOnly: true)
     }
     #expect(positions[0].positions == positions[2].positions)
+    #expect(try connection.verify().damage.isEmpty)
+  }
+
+  /// Through `lagoond`'s own option and thread.
+  @Test func whatNobodyUsesIsCompressedAndWhatIsUsedAgainIsNot() throws {
+    let folder = try TemporaryFolder()
+    let daemon = try DaemonProcess.serving(folder, ["--cold-after", "1s"])
+    let connection = try daemon.connect(arenaBytes: 1 << 20)
+    let session = try made(connection, .raw, policy: .full, tokens: 4000)
+    let queries = text.tensor(.queries, layer: 1, tokens: 3990..<4000)
+    let before = try session.attend(layer: 1, queries: queries)
+
+    try eventually(seconds: 30) { try connection.stats().demotions == 1 }
+    #expect(try connection.describe(Codec.raw.name).layers.allSatisfy { $0.codec == .zstd })
+    let compressed = try session.attend(layer: 1, queries: queries)
+    #expect(compressed.out == before.out && compressed.logSumExp == before.logSumExp)
+
+    // Reading goes on until the thread has seen it: more than four times, and never a second without.
+    try eventually(seconds: 30) {
+      for layer in 0..<text.layers { _ = try session.attend(layer: layer, queries: queries) }
+      return try connection.stats().promotions == 1
+    }
+    let after = try session.attend(layer: 1, queries: queries)
+    #expect(after.out == before.out && after.logSumExp == before.logSumExp)
     #expect(try connection.verify().damage.isEmpty)
   }
 

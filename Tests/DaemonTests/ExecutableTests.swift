@@ -109,7 +109,7 @@ import Testing
   @Test func badOptionsAreNamed() throws {
     for (option, value) in [
       ("--quota", "lots"), ("--quota", "-1"), ("--durability", "eternal"), ("--threads", "0"),
-      ("--log-level", "loud"),
+      ("--log-level", "loud"), ("--cold-after", "5x"), ("--cold-after", "0s"),
       ("--colour", "red"),
     ] {
       let (status, log) = try run(["--store", folder("store"), "--socket", folder("socket"), option, value])
@@ -133,7 +133,7 @@ import Testing
     let config = try write(
       """
       {"store": "\(folder("configured"))", "socket": "\(folder("unused"))", "quota": "300MiB", "durability": "full",
-       "threads": 1, "log-level": "debug", "stop-at-eof": true}
+       "threads": 1, "log-level": "debug", "cold-after": "2h", "stop-at-eof": true}
       """)
     let daemon = try DaemonProcess(
       ["--config", config, "--socket", folder("socket")], socketPath: folder("socket"))
@@ -154,7 +154,7 @@ import Testing
     for (json, word) in [
       (#"{"quotta": "1GiB"}"#, "quotta"), (#"{"quota": true}"#, "quota"), (#"{"threads": 2.5}"#, "threads"),
       (#"{"threads": 0}"#, "threads"), (#"{"stop-at-eof": 1}"#, "stop-at-eof"),
-      (#"{"durability": "no"}"#, "durability"),
+      (#"{"durability": "no"}"#, "durability"), (#"{"cold-after": "soon"}"#, "cold-after"),
       ("[]", "not a JSON object"), ("{", "JSON"),
     ] {
       let (status, log) = try run(["--config", write(json), "--socket", folder("socket")])
