@@ -50,56 +50,67 @@ HWY_INLINE hn::Vec<Quad> SumsOfFour(Vector a, Vector b, Vector c, Vector e) {
   return FoldBlocks(d, hn::Add(lower, upper));
 }
 
-// Brings the rows of the tile after this one nearer while this one is computed on, line by line and evenly: a CPU drops a
+template <uint8_t kType>
+constexpr size_t kBytesOf = kType == LAGOON_F32 ? 4 : 2;
+
+// kCount vectors of channels from any address. bf16 comes in pairs of vectors, the even channels of both and then the odd ones, which
+// takes an instruction each where widening neighbours takes two: so the queries that meet them, and tiles that were unpacked of them,
+// are arranged in the same way, and weighted values are put in order at a tile's end.
+template <uint8_t kType, size_t kCount>
+HWY_INLINE void LoadChannels(const uint8_t *from, Vector (&channels)[kCount]) {
+  if constexpr (kType == LAGOON_BF16) {
+    static_assert(kCount % 2 == 0, "pairs");
+    const U32 d;
+    for (size_t v = 0; v < kCount; v += 2) {
+      const auto bits = hn::LoadU(d, reinterpret_cast<const uint32_t *>(from + v * kVector * 2));
+      channels[v] = hn::BitCast(F32(), hn::ShiftLeft<16>(bits));
+      channels[v + 1] = hn::BitCast(F32(), hn::And(bits, hn::Set(d, 0xFFFF0000)));
+    }
+  } else {
+    for (size_t v = 0; v < kCount; ++v) channels[v] = LoadFloats<kType>(from + v * kVector * kBytesOf<kType>);
+  }
+}
+
+constexpr size_t kLine = 64;  // bytes
+
+// Brings rows of the tile after this one nearer while this one is computed on, line after line and evenly: a CPU drops a
 // prefetch that finds all of its miss buffers taken, so a burst of them is lost, and pages as short as a head's rows in a slab end
 // the hardware's own prefetching.
-template <uint8_t kType>
 class Ahead {
  public:
-  // `next` may be null.
-  Ahead(const Tile *next, size_t padded)
-      : next_(next != nullptr && next->count == kKeyTile && padded * kBytes % 64 == 0 ? next : nullptr),
-        perRow_(padded * kBytes / 64) {}
+  // From the first line of `row` on; null: nothing is fetched.
+  Ahead(const uint8_t *const *row, size_t rowBytes) : row_(row), rowBytes_(rowBytes) {}
 
-  // A share of the keys of rows r … r + kKeys, for each vector of channels from 0 on.
-  template <size_t kKeys>
-  HWY_INLINE void Keys(size_t r, size_t vector) const {
-    if (next_ != nullptr) Fetch<kVector * kBytes * kKeys>(next_->keys + r, vector);
+  // Whether rows of a tile can be fetched so: it is full and they are whole lines.
+  static bool Can(const Tile *next, size_t rowBytes) {
+    return next != nullptr && next->count == kKeyTile && rowBytes % kLine == 0;
   }
 
-  // A share of the values, for row r of each block of kVectors vectors of channels.
-  template <size_t kVectors>
-  HWY_INLINE void Values(size_t r, size_t block) const {
-    if (next_ != nullptr) Fetch<kVectors * kVector * kBytes>(next_->values, block * kKeyTile + r);
+  HWY_INLINE void FetchLine() {
+    hwy::Prefetch(*row_ + at_);
+    at_ += kLine;
+    const bool isEnd = at_ == rowBytes_;
+    at_ = isEnd ? 0 : at_;
+    row_ += isEnd;
   }
 
  private:
-  static constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
-
-  // Share `i` of kShare bytes of the rows from `first` on, in whole lines.
-  template <size_t kShare>
-  HWY_INLINE void Fetch(const uint8_t *const *first, size_t i) const {
-    if constexpr (kShare < 64) {
-      if (i % (64 / kShare) == 0) FetchLine(first, i / (64 / kShare));
-    } else {
-      for (size_t line = i * (kShare / 64); line < (i + 1) * (kShare / 64); ++line) FetchLine(first, line);
-    }
-  }
-  HWY_INLINE void FetchLine(const uint8_t *const *first, size_t line) const {
-    hwy::Prefetch(first[line / perRow_] + line % perRow_ * 64);
-  }
-
-  const Tile *next_;
-  size_t perRow_;  // lines
+  const uint8_t *const *row_;
+  size_t rowBytes_;
+  size_t at_ = 0;
 };
 
-// logits[q * kKeyTile + r] = query q · key r, for r < keys; up to three values behind are overwritten.
-template <uint8_t kType, size_t kQueries>
+// logits[q * kKeyTile + r] = query q · key r, for r < keys; up to three values behind are overwritten. If kAhead, the keys of
+// `next` are fetched.
+template <uint8_t kType, size_t kQueries, bool kAhead>
 HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, const Tile &tile, size_t keys,
-                       const Ahead<kType> &ahead, float *HWY_RESTRICT logits) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+                       const Tile *next, float *HWY_RESTRICT logits) {
+  constexpr size_t kBytes = kBytesOf<kType>;
   constexpr size_t kKeys = kQueries == 4 ? kAbreast : 4;
+  constexpr size_t kChannels = kLine / kBytes;  // of a line
+  constexpr size_t kVectors = kType == LAGOON_BF16 ? 2 : 1;
   const F32 d;
+  Ahead ahead(kAhead ? next->keys : nullptr, padded * kBytes);
   for (size_t r = 0; r < keys; r += kKeys) {
     const uint8_t *key[kKeys];
     for (size_t k = 0; k < kKeys; ++k) key[k] = tile.keys[r + k < keys ? r + k : keys - 1];
@@ -107,15 +118,28 @@ HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, const T
     for (size_t q = 0; q < kQueries; ++q) {
       for (size_t k = 0; k < kKeys; ++k) sums[q][k] = hn::Zero(d);
     }
-    for (size_t c = 0; c < padded; c += kVector) {
-      ahead.template Keys<kKeys>(r, c / kVector);
-      Vector channels[kKeys];
-      for (size_t k = 0; k < kKeys; ++k) channels[k] = LoadFloats<kType>(key[k] + c * kBytes);
-      for (size_t q = 0; q < kQueries; ++q) {
-        const auto query = hn::Load(d, queries + q * padded + c);
-        for (size_t k = 0; k < kKeys; ++k) sums[q][k] = hn::MulAdd(query, channels[k], sums[q][k]);
+    const auto multiply = [&](size_t c) HWY_ATTR {
+      Vector channels[kKeys][kVectors];
+      for (size_t k = 0; k < kKeys; ++k) LoadChannels<kType>(key[k] + c * kBytes, channels[k]);
+      for (size_t v = 0; v < kVectors; ++v) {
+        for (size_t q = 0; q < kQueries; ++q) {
+          const auto query = hn::Load(d, queries + q * padded + c + v * kVector);
+          for (size_t k = 0; k < kKeys; ++k) sums[q][k] = hn::MulAdd(query, channels[k][v], sums[q][k]);
+        }
+      }
+    };
+    // A line of each key, and as many of those ahead.
+    size_t c = 0;
+    for (; c + kChannels <= padded; c += kChannels) {
+      constexpr size_t kSteps = kChannels / (kVectors * kVector);
+      for (size_t step = 0; step < kSteps; ++step) {
+        if constexpr (kAhead) {
+          for (size_t line = step * kKeys / kSteps; line < (step + 1) * kKeys / kSteps; ++line) ahead.FetchLine();
+        }
+        multiply(c + step * kVectors * kVector);
       }
     }
+    for (; c < padded; c += kVectors * kVector) multiply(c);
     if constexpr (kKeys == 4) {
       for (size_t q = 0; q < kQueries; ++q) {
         hn::StoreU(SumsOfFour(sums[q][0], sums[q][1], sums[q][2], sums[q][3]), Quad(),
@@ -163,71 +187,109 @@ HWY_INLINE float Weigh(float *HWY_RESTRICT logits, size_t visible, size_t keys, 
   return decay;
 }
 
-// weighted[q] = weighted[q] * decay[q] + Σ weights[q][r] * value r, over kVectors vectors of channels.
-template <uint8_t kType, size_t kQueries, size_t kVectors>
+// weighted = weighted * decay + sums, for kVectors vectors of channels.
+template <bool kEvenOdd, size_t kVectors>
+HWY_INLINE void AddSums(const Vector (&sums)[kVectors], float decay, float *HWY_RESTRICT weighted) {
+  const F32 d;
+  const auto decays = hn::Set(d, decay);
+  if constexpr (kEvenOdd) {
+    HWY_ALIGN float ordered[kVectors * kVector];
+    for (size_t v = 0; v < kVectors; v += 2) hn::StoreInterleaved2(sums[v], sums[v + 1], d, ordered + v * kVector);
+    for (size_t at = 0; at < kVectors * kVector; at += kVector) {
+      hn::Store(hn::MulAdd(hn::Load(d, weighted + at), decays, hn::Load(d, ordered + at)), d, weighted + at);
+    }
+  } else {
+    for (size_t v = 0; v < kVectors; ++v) {
+      float *at = weighted + v * kVector;
+      hn::Store(hn::MulAdd(hn::Load(d, at), decays, sums[v]), d, at);
+    }
+  }
+}
+
+// weighted[q] = weighted[q] * decay[q] + Σ weights[q][r] * value r, over kVectors vectors of channels. If kAhead, these channels' share
+// of the values of `next` is fetched.
+template <uint8_t kType, bool kEvenOdd, size_t kQueries, size_t kVectors, bool kAhead>
 HWY_INLINE void AddValues(const float *HWY_RESTRICT weights, const float *decay, const Tile &tile, size_t keys,
-                          size_t channel, const Ahead<kType> &ahead, float *HWY_RESTRICT weighted, size_t padded) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+                          size_t channel, const Tile *next, float *HWY_RESTRICT weighted, size_t padded) {
+  constexpr size_t kBytes = kBytesOf<kType>;
+  constexpr size_t kShare = kVectors * kVector * kBytes;                // bytes of a row
+  constexpr size_t kSharers = kShare < kLine ? kLine / kShare : 1;      // of a line
   const F32 d;
   Vector sums[kQueries][kVectors];
   for (size_t q = 0; q < kQueries; ++q) {
     for (size_t v = 0; v < kVectors; ++v) sums[q][v] = hn::Zero(d);
   }
-  for (size_t r = 0; r < keys; ++r) {
-    ahead.template Values<kVectors>(r, channel / (kVectors * kVector));
-    const uint8_t *from = tile.values[r] + channel * kBytes;
+  const auto add = [&](size_t r) HWY_ATTR {
     Vector values[kVectors];
-    for (size_t v = 0; v < kVectors; ++v) values[v] = LoadFloats<kType>(from + v * kVector * kBytes);
+    LoadChannels<kType>(tile.values[r] + channel * kBytes, values);
     for (size_t q = 0; q < kQueries; ++q) {
       const auto weight = hn::Set(d, weights[q * kKeyTile + r]);
       for (size_t v = 0; v < kVectors; ++v) sums[q][v] = hn::MulAdd(weight, values[v], sums[q][v]);
     }
-  }
-  for (size_t q = 0; q < kQueries; ++q) {
-    const auto decays = hn::Set(d, decay[q]);
-    for (size_t v = 0; v < kVectors; ++v) {
-      float *at = weighted + q * padded + channel + v * kVector;
-      hn::Store(hn::MulAdd(hn::Load(d, at), decays, sums[q][v]), d, at);
+  };
+  // All calls together fetch every row, so this one begins where its share of the channels does among the rows.
+  Ahead ahead(kAhead ? next->values + channel * kKeyTile / padded : nullptr, padded * kBytes);
+  size_t r = 0;
+  for (; r + kSharers <= keys; r += kSharers) {
+    if constexpr (kAhead) {
+      for (size_t at = 0; at < kShare; at += kLine) ahead.FetchLine();
     }
+    for (size_t i = 0; i < kSharers; ++i) add(r + i);
+  }
+  for (; r < keys; ++r) add(r);
+  for (size_t q = 0; q < kQueries; ++q) {
+    AddSums<kEvenOdd>(sums[q], decay[q], weighted + q * padded + channel);
   }
 }
 
-// One tile for the kQueries rows from `row` on. `next` is the tile after it, or null.
-template <uint8_t kType, size_t kQueries>
+// One tile for the kQueries rows from `row` on. If kAhead, `next`, the tile after it, is fetched.
+template <uint8_t kType, bool kEvenOdd, size_t kQueries, bool kAhead>
 void AttendTile(const lagoon_query_rows &rows, size_t row, const Tile &tile, const Tile *next,
                 float *HWY_RESTRICT weights) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
   // Later rows see at least as much.
   const size_t seen = VisibleKeys(rows, row + kQueries - 1, tile.count, tile.firstPosition);
   if (seen == 0) return;
-  const Ahead<kType> ahead(next, padded);
-  Logits<kType, kQueries>(rows.queries + row * padded, padded, tile, seen, ahead, weights);
+  Logits<kType, kQueries, kAhead>(rows.queries + row * padded, padded, tile, seen, next, weights);
   float decay[kQueries];
   for (size_t q = 0; q < kQueries; ++q) {
     const size_t visible = VisibleKeys(rows, row + q, tile.count, tile.firstPosition);
     decay[q] = Weigh(weights + q * kKeyTile, visible, seen, rows.maximum + row + q, rows.sum + row + q);
   }
   constexpr size_t kVectors = kQueries == 4 ? kAbreast : 4;
+  constexpr size_t kLast = kEvenOdd ? 2 : 1;
   float *weighted = rows.weighted + row * padded;
   size_t c = 0;
   for (; c + kVectors * kVector <= padded; c += kVectors * kVector) {
-    AddValues<kType, kQueries, kVectors>(weights, decay, tile, seen, c, ahead, weighted, padded);
+    AddValues<kType, kEvenOdd, kQueries, kVectors, kAhead>(weights, decay, tile, seen, c, next, weighted, padded);
   }
-  for (; c < padded; c += kVector) {
-    AddValues<kType, kQueries, 1>(weights, decay, tile, seen, c, ahead, weighted, padded);
+  for (; c < padded; c += kLast * kVector) {
+    AddValues<kType, kEvenOdd, kQueries, kLast, kAhead>(weights, decay, tile, seen, c, next, weighted, padded);
   }
 }
 
-template <uint8_t kType>
+// The kQueries rows from `row` on, fetching what follows if it can be.
+template <uint8_t kType, bool kEvenOdd, size_t kQueries>
+HWY_INLINE void AttendTile(const lagoon_query_rows &rows, size_t row, const Tile &tile, const Tile *next,
+                           float *HWY_RESTRICT weights) {
+  if (Ahead::Can(next, lagoon_padded_dim(rows.headDim) * kBytesOf<kType>)) {
+    AttendTile<kType, kEvenOdd, kQueries, true>(rows, row, tile, next, weights);
+  } else {
+    AttendTile<kType, kEvenOdd, kQueries, false>(rows, row, tile, nullptr, weights);
+  }
+}
+
+// `kEvenOdd`: the channels of queries and tile are arranged as LoadChannels says.
+template <uint8_t kType, bool kEvenOdd>
 void AttendTileRows(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *weights) {
   size_t row = 0;
   for (; row + kMaxQueries <= rows.rows; row += kMaxQueries, next = nullptr) {
-    AttendTile<kType, kMaxQueries>(rows, row, tile, next, weights);
+    AttendTile<kType, kEvenOdd, kMaxQueries>(rows, row, tile, next, weights);
   }
   for (; row + 2 <= rows.rows; row += 2, next = nullptr) {
-    AttendTile<kType, 2>(rows, row, tile, next, weights);
+    AttendTile<kType, kEvenOdd, 2>(rows, row, tile, next, weights);
   }
-  if (row < rows.rows) AttendTile<kType, 1>(rows, row, tile, next, weights);
+  if (row < rows.rows) AttendTile<kType, kEvenOdd, 1>(rows, row, tile, next, weights);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -12,44 +12,63 @@ HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
 
-// Converts one row to f32, padded with zeros.
-template <uint8_t kType>
+// Converts one row to f32, padded with zeros; if kEvenOdd, a row of bf16 arranged as LoadChannels says.
+template <uint8_t kType, bool kEvenOdd>
 HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *to) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kBytes = kBytesOf<kType>;
+  constexpr size_t kVectors = kEvenOdd ? 2 : 1;
   const F32 d;
   size_t c = 0;
-  for (; c + kVector <= headDim; c += kVector) hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
+  for (; c + kVectors * kVector <= headDim; c += kVectors * kVector) {
+    if constexpr (kEvenOdd) {
+      Vector channels[2];
+      LoadChannels<kType>(from + c * kBytes, channels);
+      for (size_t v = 0; v < 2; ++v) hn::Store(channels[v], d, to + c + v * kVector);
+    } else {
+      hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
+    }
+  }
   for (; c < headDim; ++c) to[c] = LoadElement(from, kType, c);
   for (; c < padded; ++c) to[c] = 0.0f;
 }
 
 // The tile's rows as f32, padded, in scratch.
-template <uint8_t kType>
+template <uint8_t kType, bool kEvenOdd>
 Tile Unpacked(const Tile &tile, size_t headDim, size_t padded, float *keys, float *values) {
   Tile to;
   to.count = tile.count;
   to.firstPosition = tile.firstPosition;
   for (size_t r = 0; r < tile.count; ++r, keys += padded, values += padded) {
-    UnpackRow<kType>(tile.keys[r], headDim, padded, keys);
-    UnpackRow<kType>(tile.values[r], headDim, padded, values);
+    UnpackRow<kType, kEvenOdd>(tile.keys[r], headDim, padded, keys);
+    UnpackRow<kType, kEvenOdd>(tile.values[r], headDim, padded, values);
     to.keys[r] = reinterpret_cast<const uint8_t *>(keys);
     to.values[r] = reinterpret_cast<const uint8_t *>(values);
   }
   return to;
 }
 
-template <uint8_t kType>
-void AttendTyped(const lagoon_query_rows &rows, const lagoon_key_run *runs, size_t runCount,
+// The queries, arranged as LoadChannels arranges bf16.
+HWY_INLINE void ArrangeEvenOdd(const float *HWY_RESTRICT queries, size_t floats, float *HWY_RESTRICT to) {
+  const F32 d;
+  for (size_t c = 0; c < floats; c += 2 * kVector) {
+    Vector even, odd;
+    hn::LoadInterleaved2(d, queries + c, even, odd);
+    hn::Store(even, d, to + c);
+    hn::Store(odd, d, to + c + kVector);
+  }
+}
+
+// Rows that are whole vectors are read in place; narrow ones are converted once if several blocks of queries use them. What
+// is computed from them is the same.
+template <uint8_t kType, bool kEvenOdd>
+void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_run *runs, size_t runCount,
                  const lagoon_key_run *next, size_t nextCount, float *scratch) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
   float *weights = scratch;                          // [kMaxQueries, kKeyTile]
   float *keyTile = scratch + kMaxQueries * kKeyTile; // [kKeyTile, padded]
   float *valueTile = keyTile + kKeyTile * padded;    // [kKeyTile, padded]
-  // Rows of whole vectors are read in place; narrow ones are converted once if several blocks use them. What
-  // is computed from them is the same.
-  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > 2 * kMaxQueries);
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
-  TileCursor cursor(runs, runCount, rows.headDim * kBytes);
+  const size_t rowBytes = rows.headDim * kBytesOf<kType>;
+  TileCursor cursor(runs, runCount, rowBytes);
   Tile tiles[2];
   cursor.Next(tiles[0]);
   for (size_t i = 0, left = 1; left > 0; ++i) {
@@ -58,13 +77,35 @@ void AttendTyped(const lagoon_query_rows &rows, const lagoon_key_run *runs, size
     if (tile.count == 0) return;
     cursor.Next(after);
     left = after.count;
-    if (left == 0) TileCursor(next, nextCount, rows.headDim * kBytes).Next(after);
+    if (left == 0) TileCursor(next, nextCount, rowBytes).Next(after);
     if (VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition) == 0) continue;
-    if (unpack) {
-      AttendTileRows<LAGOON_F32>(rows, Unpacked<kType>(tile, rows.headDim, padded, keyTile, valueTile), nullptr, weights);
-    } else {
-      AttendTileRows<kType>(rows, tile, &after, weights);
+    if constexpr (kType != LAGOON_BF16 || kEvenOdd) {
+      if (!unpack) {
+        AttendTileRows<kType, kEvenOdd>(rows, tile, &after, weights);
+        continue;
+      }
     }
+    const Tile unpacked = Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile);
+    AttendTileRows<LAGOON_F32, kEvenOdd>(rows, unpacked, nullptr, weights);
+  }
+}
+
+template <uint8_t kType>
+void AttendTyped(const lagoon_query_rows &rows, const lagoon_key_run *runs, size_t runCount,
+                 const lagoon_key_run *next, size_t nextCount, float *scratch) {
+  const size_t padded = lagoon_padded_dim(rows.headDim);
+  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > 2 * kMaxQueries);
+  if constexpr (kType == LAGOON_BF16) {
+    if (rows.headDim == padded && padded % (2 * kVector) == 0) {
+      lagoon_query_rows arranged = rows;
+      float *queries = scratch + (kMaxQueries + 2 * padded) * kKeyTile;  // [rows, padded]
+      ArrangeEvenOdd(rows.queries, rows.rows * padded, queries);
+      arranged.queries = queries;
+      return AttendTyped<kType, true>(arranged, unpack, runs, runCount, next, nextCount, scratch);
+    }
+    return AttendTyped<kType, false>(rows, true, runs, runCount, next, nextCount, scratch);
+  } else {
+    AttendTyped<kType, false>(rows, unpack, runs, runCount, next, nextCount, scratch);
   }
 }
 
@@ -95,7 +136,8 @@ extern "C" size_t lagoon_padded_dim(size_t headDim) {
   return (headDim + lagoon::kRowAlign - 1) / lagoon::kRowAlign * lagoon::kRowAlign;
 }
 
-extern "C" size_t lagoon_attention_scratch(size_t headDim) {
-  return (4 + 2 * lagoon_padded_dim(headDim)) * lagoon::kKeyTile + 2 * lagoon_padded_dim(headDim);
+extern "C" size_t lagoon_attention_scratch(size_t headDim, size_t rows) {
+  const size_t padded = lagoon_padded_dim(headDim);
+  return (4 + 2 * padded) * lagoon::kKeyTile + (rows > 2 ? rows : 2) * padded;
 }
 #endif

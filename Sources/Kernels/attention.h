@@ -49,11 +49,15 @@ class RunCursor {
       }
       const uint8_t *key = static_cast<const uint8_t *>(run_->keys) + row_ * rowBytes_;
       const uint8_t *value = static_cast<const uint8_t *>(run_->values) + row_ * rowBytes_;
-      for (; row_ < run_->count && tile.count < kKeyTile; ++row_, key += rowBytes_, value += rowBytes_) {
-        note(*run_, row_, tile.count);
-        tile.keys[tile.count] = key;
-        tile.values[tile.count++] = value;
+      const size_t left = run_->count - row_;
+      const size_t rows = left < kKeyTile - tile.count ? left : kKeyTile - tile.count;
+      for (size_t i = 0; i < rows; ++i) note(*run_, row_ + i, tile.count + i);
+      for (size_t i = 0; i < rows; ++i) {
+        tile.keys[tile.count + i] = key + i * rowBytes_;
+        tile.values[tile.count + i] = value + i * rowBytes_;
       }
+      row_ += rows;
+      tile.count += rows;
       if (row_ < run_->count) return;
     }
   }

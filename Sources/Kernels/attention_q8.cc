@@ -69,11 +69,11 @@ void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t r
       tile.keys[tile.count] = reinterpret_cast<const uint8_t *>(key);
       tile.values[tile.count++] = reinterpret_cast<const uint8_t *>(value);
       if (tile.count < kKeyTile) continue;
-      AttendTileRows<LAGOON_F32>(rows, tile, nullptr, weights);
+      AttendTileRows<LAGOON_F32, false>(rows, tile, nullptr, weights);
       tile.count = 0;
     }
   }
-  if (tile.count > 0) AttendTileRows<LAGOON_F32>(rows, tile, nullptr, weights);
+  if (tile.count > 0) AttendTileRows<LAGOON_F32, false>(rows, tile, nullptr, weights);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -60,6 +60,8 @@ public struct AttentionAccumulator: ~Copyable {
   private static let fewRows = 16
   /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
   private static let inlineWork = 1 << 21
+  /// Few queries: how finely the work is cut, so that no thread waits long for the last item of another.
+  private static let itemsPerThread = 8
 
   /// A list of blocks with `rows` rows each (but the last) may come in several calls without any change of bits if all but the last
   /// of them bring a multiple of this many blocks of every head.
@@ -94,34 +96,43 @@ public struct AttentionAccumulator: ~Copyable {
     }
     if keyRows == 0 || tokens == 0 { return }
     let cut = AttentionCut(lists)
-    let splits = cut.splitEnds.count
     let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
-    let bySplits = layout.perHead <= Self.fewRows && splits > 1
+    let bySplits = layout.perHead <= Self.fewRows && cut.count > 1
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
-    let items = bySplits ? splits : tiles * shape.kvHeads
     let work = keyRows * layout.perHead * shape.headDim
-    let parallel = pool.map { $0.threads > 1 && items > 1 && work > Self.inlineWork } ?? false
-    let participants = parallel ? pool?.threads ?? 1 : 1
+    let threads = work > Self.inlineWork ? pool?.threads ?? 1 : 1
+    let headsPerItem = Self.headsPerItem(shape.kvHeads, splits: cut.count, threads: threads)
+    let items =
+      bySplits ? cut.count * ((shape.kvHeads + headsPerItem - 1) / headsPerItem) : tiles * shape.kvHeads
+    let parallel = threads > 1 && items > 1
+    let participants = parallel ? threads : 1
     let direct = isEmpty ? 1 : 0
     isEmpty = false
 
+    let scratchStride = Self.scratchStride(
+      headDim: shape.headDim, rows: bySplits ? layout.perHead : tokensPerTile * shape.group)
     let pass = AttentionPass(
       blocks: blocks, cut: cut, queries: storage, sums: sums,
       parts: parts(
-        splits == direct ? 0 : bySplits ? splits - direct : participants,
+        cut.count == direct ? 0 : bySplits ? cut.count - direct : participants,
         rows: bySplits ? layout.count : tokensPerTile * shape.group),
       direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
-      scratch: scratch.take(participants * Self.scratchStride(headDim: shape.headDim)),
-      scratchStride: Self.scratchStride(headDim: shape.headDim),
+      headsPerItem: headsPerItem, participants: participants,
+      scratch: scratch.take(participants * scratchStride), scratchStride: scratchStride,
       runs: runs(Block.Run.self, 2 * participants * cut.mostBlocks), mostRuns: cut.mostBlocks)
     Self.run(items, parallel: parallel, pool) { item, participant in
       if bySplits {
-        pass.attend(split: item, participant: participant)
+        pass.attend(splitItem: item, participant: participant)
       } else {
-        pass.attend(item: item, participant: participant)
+        pass.attend(tileItem: item, participant: participant)
       }
     }
     if bySplits { pass.merge() }
+  }
+
+  /// All heads of a split together if there are many splits, fewer where the threads would not end together.
+  private static func headsPerItem(_ kvHeads: Int, splits: Int, threads: Int) -> Int {
+    threads == 1 ? kvHeads : min(kvHeads, max(1, kvHeads * splits / (itemsPerThread * threads)))
   }
 
   private static func run(
@@ -138,8 +149,8 @@ public struct AttentionAccumulator: ~Copyable {
   }
 
   /// Floats, a multiple of 16: scratch of different threads shares no cache line.
-  private static func scratchStride(headDim: Int) -> Int {
-    (lagoon_attention_scratch(headDim) + 15) / 16 * 16
+  private static func scratchStride(headDim: Int, rows: Int) -> Int {
+    (lagoon_attention_scratch(headDim, rows) + 15) / 16 * 16
   }
 
   private mutating func parts(_ count: Int, rows: Int) -> [RunningSums] {

@@ -2,11 +2,11 @@ import Kernels
 
 /// One `add` of an ``AttentionAccumulator``: some queries over lists of blocks.
 ///
-/// Each list is cut into windows of some 128 rows a head, and those into splits. Each split starts from nothing and is merged
-/// behind what has been accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one call or
-/// in several and whichever way the work is cut:
+/// Each list is cut into splits of some 512 rows a head. Each split starts from nothing and is merged behind what has been
+/// accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one call or in several and
+/// whichever way the work is cut:
 /// - many queries: an item is a KV head and a tile of queries, and goes through the splits one after the other;
-/// - few queries: an item is a split, and goes through its windows head by head, since the heads of a slab are
+/// - few queries: an item is a split and some of the heads, which it goes through one after the other, since the heads of a slab are
 ///   neighbours in memory: pages that are not cost a walk of the page table each.
 ///
 /// Sendable by `@unchecked`: items touch disjoint rows of `sums` and `parts`, each participant its own scratch and runs, blocks are
@@ -24,26 +24,39 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let layout: QueryRows
   let firstQueryPosition: Int
   let tokensPerTile: Int
+  /// KV heads of an item (few queries).
+  let headsPerItem: Int
+  /// Threads that take items.
+  let participants: Int
   let scratch: UnsafeMutablePointer<Float>
   let scratchStride: Int
-  /// Room for two windows' runs of each participant.
+  /// Room for two splits' runs of each participant.
   let runs: UnsafeMutablePointer<Block.Run>
   let mostRuns: Int
 
-  private var splits: Int { cut.splitEnds.count }
   private var tiles: Int { (layout.tokens + tokensPerTile - 1) / tokensPerTile }
+  private var groups: Int { (layout.shape.kvHeads + headsPerItem - 1) / headsPerItem }
 
-  /// Few queries: one split, all heads.
-  func attend(split: Int, participant: Int) {
+  /// The split and the heads of an item (few queries); nil: there is none.
+  private func part(_ item: Int) -> (split: Int, heads: Range<Int>)? {
+    let (split, group) = item.quotientAndRemainder(dividingBy: groups)
+    let heads = group * headsPerItem..<min((group + 1) * headsPerItem, layout.shape.kvHeads)
+    return split < cut.count ? (split, heads) : nil
+  }
+
+  /// Few queries: one split, some heads.
+  func attend(splitItem item: Int, participant: Int) {
+    guard let (split, heads) = part(item) else { return }
     let target = split < direct ? sums : parts[split - direct]
-    if split >= direct { target.clear(layout.count, padded: layout.padded) }
-    let heads = 0..<layout.shape.kvHeads
-    walk(windows(of: split), heads, participant) { head in rows(head, tile: 0, target) }
+    if split >= direct { target.clear(heads, layout) }
+    // Threads take items in turns, so this is probably the one that this thread takes next.
+    let next = part(item + participants).map { ($0.split, $0.heads.lowerBound) }
+    walk(split, heads, participant, next: next) { head in rows(head, tile: 0, target) }
   }
 
   /// Few queries, once every split is done.
   func merge() {
-    for part in parts.prefix(splits - direct) {
+    for part in parts.prefix(cut.count - direct) {
       for head in 0..<layout.shape.kvHeads {
         merge(rows(head, tile: 0, part), into: rows(head, tile: 0, sums))
       }
@@ -51,15 +64,15 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   }
 
   /// Many queries: one head, one tile, all splits.
-  func attend(item: Int, participant: Int) {
+  func attend(tileItem item: Int, participant: Int) {
     let (head, tile) = item.quotientAndRemainder(dividingBy: tiles)
     let all = rows(head, tile: tile, sums)
-    if direct == 1 { walk(windows(of: 0), head..<head + 1, participant) { _ in all } }
-    guard splits > direct else { return }
+    if direct == 1 { walk(0, head..<head + 1, participant) { _ in all } }
+    guard cut.count > direct else { return }
     let part = parts[participant].rows(like: all)
-    for split in direct..<splits {
+    for split in direct..<cut.count {
       parts[participant].clear(all.rows, padded: layout.padded)
-      walk(windows(of: split), head..<head + 1, participant) { _ in part }
+      walk(split, head..<head + 1, participant) { _ in part }
       merge(part, into: all)
     }
   }
@@ -68,47 +81,39 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     withUnsafePointer(to: part) { part in withUnsafePointer(to: all) { lagoon_merge_attention($0, part) } }
   }
 
-  private func windows(of split: Int) -> Range<Int> {
-    (split == 0 ? 0 : cut.splitEnds[split - 1])..<cut.splitEnds[split]
-  }
-
-  /// Window by window, and in each head by head.
+  /// A split, head by head.
+  ///
+  /// - Parameter next: what this thread probably goes on with.
   private func walk(
-    _ windows: Range<Int>, _ heads: Range<Int>, _ participant: Int, _ rows: (_ head: Int) -> lagoon_query_rows
+    _ split: Int, _ heads: Range<Int>, _ participant: Int, next following: (split: Int, head: Int)? = nil,
+    _ rows: (_ head: Int) -> lagoon_query_rows
   ) {
     let scratch = scratch + participant * scratchStride
     let base = runs + 2 * participant * mostRuns
-    var current = found(windows.lowerBound, heads.lowerBound, at: base)
-    for window in windows {
-      for head in heads {
-        let isLastHead = head + 1 == heads.upperBound
-        let (nextWindow, nextHead) = isLastHead ? (window + 1, heads.lowerBound) : (window, head + 1)
-        let free = current.baseAddress == base ? base + mostRuns : base
-        let isLast = nextWindow == windows.upperBound
-        let next =
-          isLast ? UnsafeMutableBufferPointer(start: free, count: 0) : found(nextWindow, nextHead, at: free)
-        if current.count > 0 {
-          var rows = rows(head)
-          let code = blocks[start(of: window)].code
-          let isAlike = next.count > 0 && blocks[start(of: nextWindow)].code == code
-          Block.attend(
-            &rows, current, code: code,
-            next: isAlike ? next : UnsafeMutableBufferPointer(start: nil, count: 0), scratch)
+    let code = blocks[cut[split].lowerBound].code
+    var current = found(split, heads.lowerBound, at: base)
+    for head in heads {
+      let free = current.baseAddress == base ? base + mostRuns : base
+      let after = head + 1 == heads.upperBound ? following : (split, head + 1)
+      let isAlike = after.map { blocks[cut[$0.split].lowerBound].code == code } ?? false
+      let next =
+        if let after, isAlike { found(after.split, after.head, at: free) } else {
+          UnsafeMutableBufferPointer(start: free, count: 0)
         }
-        current = next
+      if current.count > 0 {
+        var rows = rows(head)
+        Block.attend(&rows, current, code: code, next: next, scratch)
       }
+      current = next
     }
   }
 
-  private func start(of window: Int) -> Int { window == 0 ? 0 : cut.windowEnds[window - 1] }
-
-  /// The runs of a head in a window, written to `target`.
+  /// The runs of a head in a split, written to `target`.
   private func found(
-    _ window: Int, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
+    _ split: Int, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
   ) -> UnsafeMutableBufferPointer<Block.Run> {
     var count = 0
-    for i in start(of: window)..<cut.windowEnds[window]
-    where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
+    for i in cut[split] where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
       (target + count).initialize(to: blocks[i].run(head))
       count += 1
     }

@@ -24,6 +24,15 @@ struct RunningSums {
     sum.update(repeating: 0, count: rows)
   }
 
+  /// The rows of some KV heads as before the first key.
+  func clear(_ heads: Range<Int>, _ layout: QueryRows) {
+    let first = heads.lowerBound * layout.perHead
+    let rows = heads.count * layout.perHead
+    (weighted + first * layout.padded).update(repeating: 0, count: rows * layout.padded)
+    (maximum + first).update(repeating: -.infinity, count: rows)
+    (sum + first).update(repeating: 0, count: rows)
+  }
+
   /// Rows `first..<first + count`.
   func rows(
     _ queries: UnsafePointer<Float>, from first: Int, count: Int, _ layout: QueryRows, firstPosition: Int

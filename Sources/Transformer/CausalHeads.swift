@@ -116,7 +116,7 @@ struct CausalHeads {
   /// Floats that ``attend(_:_:_:from:keys:values:into:logSumExp:_:)`` works in.
   var forwardScratch: Int {
     let rows = max(1, 128 / group) * group
-    return aligned(2 * rows * padded) + 2 * aligned(rows) + aligned(lagoon_attention_scratch(headDim))
+    return aligned(2 * rows * padded) + 2 * aligned(rows) + aligned(lagoon_attention_scratch(headDim, rows))
   }
 
   /// Attention of one head's queries of a block of the chunk.
@@ -152,7 +152,8 @@ struct CausalHeads {
       headDim: headDim, firstPosition: Int64(from + block.lowerBound))
     var run = lagoon_key_run(keys: keys, values: values, count: from + block.upperBound, firstPosition: 0)
     lagoon_attend(
-      &rows, &run, 1, nil, 0, UInt8(LAGOON_F32), part(&rest, lagoon_attention_scratch(headDim)).baseAddress)
+      &rows, &run, 1, nil, 0, UInt8(LAGOON_F32),
+      part(&rest, lagoon_attention_scratch(headDim, count)).baseAddress)
     for (row, token) in block.enumerated() {
       for member in 0..<group {
         let index = row * group + member

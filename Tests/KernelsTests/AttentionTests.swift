@@ -60,7 +60,8 @@ private struct Case {
     let padded = lagoon_padded_dim(headDim)
     // 64-byte aligned, as the kernel's comment asks of the rows' memory.
     let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: 4 * (2 * range.count * padded + 2 * range.count + lagoon_attention_scratch(headDim) + 64),
+      byteCount: 4
+        * (2 * range.count * padded + 2 * range.count + lagoon_attention_scratch(headDim, range.count) + 64),
       alignment: 64)
     defer { memory.deallocate() }
     let packed = memory.bindMemory(to: Float.self, capacity: 2 * range.count * padded)
@@ -70,7 +71,7 @@ private struct Case {
     }
     let weighted = packed + range.count * padded
     let scratch = weighted + range.count * padded
-    scratch.initialize(repeating: .nan, count: lagoon_attention_scratch(headDim))
+    scratch.initialize(repeating: .nan, count: lagoon_attention_scratch(headDim, range.count))
     var maximum = [Float](repeating: -.infinity, count: range.count)
     var sum = [Float](repeating: 0, count: range.count)
     let k = Elements(keys, as: type, misalignedBy: 1)

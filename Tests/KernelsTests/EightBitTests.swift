@@ -97,7 +97,7 @@ import Testing
       _ name: String, _ kernel: (UnsafePointer<lagoon_query_rows>, UnsafeMutablePointer<Float>) -> Void
     ) {
       let padded = lagoon_padded_dim(headDim)
-      let floats = 2 * queries * padded + lagoon_attention_scratch(headDim)
+      let floats = 2 * queries * padded + lagoon_attention_scratch(headDim, queries)
       let memory = UnsafeMutableRawPointer.allocate(byteCount: 4 * floats, alignment: 64)
         .bindMemory(to: Float.self, capacity: floats)
       defer { memory.deallocate() }

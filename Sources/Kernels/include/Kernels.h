@@ -125,8 +125,8 @@ typedef struct {
 // headDim rounded up to 16 floats: the distance between the rows of a lagoon_query_rows.
 size_t lagoon_padded_dim(size_t headDim);
 
-// How many floats of scratch `lagoon_attend` and `lagoon_attend_q8` need, 64-byte aligned.
-size_t lagoon_attention_scratch(size_t headDim);
+// How many floats of scratch `lagoon_attend` and `lagoon_attend_q8` need for up to `rows` query rows, 64-byte aligned.
+size_t lagoon_attention_scratch(size_t headDim, size_t rows);
 
 // Some key and value rows [count, headDim] of one KV head, each contiguous, at any alignment. Key r stands at
 // firstPosition + r and is seen by queries at that position or later; with LAGOON_VISIBLE_TO_ALL by all.
