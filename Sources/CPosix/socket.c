@@ -182,8 +182,9 @@ int64_t lagoon_socket_receive(int socket, void *destination, size_t bytes, int64
       message.msg_control = control.bytes;
       message.msg_controllen = sizeof control.bytes;
     }
-    // Without a deadline the call itself waits; with one, poll does.
-    const ssize_t part = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (deadline < 0 ? 0 : MSG_DONTWAIT));
+    // Poll waits, also without a deadline: a thread that sleeps in recvmsg itself is woken once for nothing, when the peer takes
+    // what was sent to it.
+    const ssize_t part = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (part == 0) break;
     if (part < 0) {
       if (errno == EINTR) continue;
@@ -202,9 +203,13 @@ int64_t lagoon_socket_receive(int socket, void *destination, size_t bytes, int64
 
 int64_t lagoon_socket_receive_some(int socket, void *destination, size_t bytes) {
   for (;;) {
-    const ssize_t received = recv(socket, destination, bytes, 0);
+    const ssize_t received = recv(socket, destination, bytes, MSG_DONTWAIT);
     if (received >= 0) return received;
-    if (errno != EINTR) return -errno;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
+    struct pollfd polled = {.fd = socket, .events = POLLIN};
+    const int ready = wait_until(&polled, 1, -1);
+    if (ready < 0) return ready;
   }
 }
 
