@@ -68,12 +68,16 @@ extension StagedTail {
         return RowBlock(keys: run.keys + offset, values: run.values + offset, count: run.count)
       }
     }
+    var leading = blocks(reference, 0)
     return (0..<plan.shape.kvHeads).map { head in
+      let following = head + 1 < plan.shape.kvHeads ? blocks(reference, head + 1) : []
       let place = PartitionPlace(
         layer: layer, head: head, partition: p, lag: plan.lag, headDim: plan.shape.headDim,
         elementType: session.configuration.elementType)
       let selected = session.policy.select(
-        keep: plan.kept, partition: blocks(partition, head), reference: blocks(reference, head), at: place)
+        keep: plan.kept, partition: blocks(partition, head), reference: leading, following: following,
+        at: place)
+      leading = following
       precondition(selected.count == plan.kept, "a policy selects as many rows as it was asked for")
       return selected
     }

@@ -64,9 +64,9 @@ template <uint8_t kType, bool kEvenOdd>
 void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_run *runs, size_t runCount,
                  const lagoon_key_run *next, size_t nextCount, float *scratch) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
-  float *weights = scratch;                          // [kMaxQueries, kKeyTile]
-  float *keyTile = scratch + kMaxQueries * kKeyTile; // [kKeyTile, padded]
-  float *valueTile = keyTile + kKeyTile * padded;    // [kKeyTile, padded]
+  float *work = scratch;                                 // [rows, kKeyTile + 1]
+  float *keyTile = scratch + AttentionWork(rows.rows);   // [kKeyTile, padded]
+  float *valueTile = keyTile + kKeyTile * padded;        // [kKeyTile, padded]
   const size_t rowBytes = rows.headDim * kBytesOf<kType>;
   TileCursor cursor(runs, runCount, rowBytes);
   Tile tiles[2];
@@ -79,14 +79,13 @@ void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_ru
     left = after.count;
     if (left == 0) TileCursor(next, nextCount, rowBytes).Next(after);
     if (VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition) == 0) continue;
-    if constexpr (kType != LAGOON_BF16 || kEvenOdd) {
-      if (!unpack) {
-        AttendTileRows<kType, kEvenOdd>(rows, tile, &after, weights);
-        continue;
-      }
+    if (unpack) {
+      AttendFloats<kEvenOdd>(rows, Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile), nullptr, work);
+    } else if constexpr (kType == LAGOON_F32) {
+      AttendFloats<false>(rows, tile, &after, work);
+    } else if constexpr (kType != LAGOON_BF16 || kEvenOdd) {
+      AttendFew<kType, kEvenOdd>(rows, tile, &after, work);
     }
-    const Tile unpacked = Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile);
-    AttendTileRows<LAGOON_F32, kEvenOdd>(rows, unpacked, nullptr, weights);
   }
 }
 
@@ -94,11 +93,11 @@ template <uint8_t kType>
 void AttendTyped(const lagoon_query_rows &rows, const lagoon_key_run *runs, size_t runCount,
                  const lagoon_key_run *next, size_t nextCount, float *scratch) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
-  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > 2 * kMaxQueries);
+  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > kFewRows / 2);
   if constexpr (kType == LAGOON_BF16) {
     if (rows.headDim == padded && padded % (2 * kVector) == 0) {
       lagoon_query_rows arranged = rows;
-      float *queries = scratch + (kMaxQueries + 2 * padded) * kKeyTile;  // [rows, padded]
+      float *queries = scratch + AttentionWork(rows.rows) + 2 * kKeyTile * padded;  // [rows, padded]
       ArrangeEvenOdd(rows.queries, rows.rows * padded, queries);
       arranged.queries = queries;
       return AttendTyped<kType, true>(arranged, unpack, runs, runCount, next, nextCount, scratch);
@@ -137,7 +136,6 @@ extern "C" size_t lagoon_padded_dim(size_t headDim) {
 }
 
 extern "C" size_t lagoon_attention_scratch(size_t headDim, size_t rows) {
-  const size_t padded = lagoon_padded_dim(headDim);
-  return (4 + 2 * padded) * lagoon::kKeyTile + (rows > 2 ? rows : 2) * padded;
+  return lagoon::AttentionWork(rows) + (2 * lagoon::kKeyTile + (rows > 2 ? rows : 2)) * lagoon_padded_dim(headDim);
 }
 #endif

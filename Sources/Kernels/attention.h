@@ -12,6 +12,12 @@ constexpr size_t kKeyTile = 64;   // keys per tile
 constexpr size_t kRowAlign = 16;  // floats: the widest vector
 constexpr size_t kRowBlock = 48;  // query rows whose terms of dKeys and dValues are summed together
 
+// Floats of the weights of `rows` query rows for a tile and of what their earlier sums are multiplied by, in whole vectors; those of two
+// rows at least, for the scalar twins.
+inline size_t AttentionWork(size_t rows) {
+  return ((rows > 2 ? rows : 2) * (kKeyTile + 1) + kRowAlign - 1) / kRowAlign * kRowAlign;
+}
+
 // How many of `count` keys from firstPosition on the query row sees: always the first ones. Rows are a
 // lagoon_query_rows or a lagoon_query_gradient_rows.
 template <class Rows>

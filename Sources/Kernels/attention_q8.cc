@@ -51,8 +51,8 @@ HWY_INLINE void WidenRow(const Q8Block &block, size_t row, size_t headDim, size_
 void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t runCount, float *scratch) {
   if (rows.rows == 0) return;
   const size_t padded = lagoon_padded_dim(rows.headDim);
-  float *weights = scratch;                           // [kMaxQueries, kKeyTile]
-  float *keys = scratch + kMaxQueries * kKeyTile;     // [kKeyTile, padded]
+  float *work = scratch;                              // [rows, kKeyTile + 1]
+  float *keys = scratch + AttentionWork(rows.rows);   // [kKeyTile, padded]
   float *values = keys + kKeyTile * padded;           // [kKeyTile, padded]
   float *zeros = values + kKeyTile * padded;          // [padded]
   float *scales = zeros + padded;                     // [padded]
@@ -69,11 +69,11 @@ void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t r
       tile.keys[tile.count] = reinterpret_cast<const uint8_t *>(key);
       tile.values[tile.count++] = reinterpret_cast<const uint8_t *>(value);
       if (tile.count < kKeyTile) continue;
-      AttendTileRows<LAGOON_F32, false>(rows, tile, nullptr, weights);
+      AttendFloats<false>(rows, tile, nullptr, work);
       tile.count = 0;
     }
   }
-  if (tile.count > 0) AttendTileRows<LAGOON_F32, false>(rows, tile, nullptr, weights);
+  if (tile.count > 0) AttendFloats<false>(rows, tile, nullptr, work);
 }
 
 }  // namespace HWY_NAMESPACE

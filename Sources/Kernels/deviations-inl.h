@@ -1,5 +1,6 @@
 // Two rows of a partition on their way to their deviations, for the target being compiled: normalised and summed, then squared. Included
 // once per target.
+#include "hwy/cache_control.h"
 #include "lanes-inl.h"
 #include "scoring.h"
 
@@ -122,6 +123,28 @@ HWY_INLINE void LoadLanes(const uint8_t *from, Vector (&to)[kParts]) {
   }
 }
 
+// What comes nearer during a step, line by line and evenly: two rows of this call that are due soon, and two of what another call will
+// read. Rows that there are none of are those being read, whose lines are near already.
+struct Nearer {
+  const uint8_t *soon[kPair];
+  const uint8_t *later[kPair];
+
+  // The lines that kLanes channels of the rows begin; of 2-byte elements, whose lines hold two times as many, those of one row.
+  template <uint8_t kType>
+  HWY_INLINE void Fetch(size_t c) const {
+    if constexpr (kType == LAGOON_F32) {
+      for (size_t t = 0; t < kPair; ++t) {
+        hwy::Prefetch(soon[t] + c * 4);
+        hwy::Prefetch(later[t] + c * 4);
+      }
+    } else {
+      const bool isOdd = c / kLanes % 2 != 0;
+      hwy::Prefetch((isOdd ? soon[1] : soon[0]) + c * 2);
+      hwy::Prefetch((isOdd ? later[1] : later[0]) + c * 2);
+    }
+  }
+};
+
 // Two normalised rows on their way, with their means in every lane.
 struct Pair {
   float *rows[kPair];
@@ -138,7 +161,8 @@ HWY_INLINE void InOrder(float *lanes) {
 // Normalises the rows at `from` into `ahead`, with their means, and gives the sums of the squares of what is in `behind`; either
 // half may be left out. With kClamp normalised values are kept within the limit.
 template <uint8_t kType, bool kNormalise, bool kSquare, bool kClamp>
-HWY_INLINE PairSums Step(const Normaliser &n, const uint8_t *const *from, Pair &ahead, const Pair &behind) {
+HWY_INLINE PairSums Step(const Normaliser &n, const uint8_t *const *from, const Nearer &nearer, Pair &ahead,
+                         const Pair &behind) {
   constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
   const F32 d;
   const size_t whole = n.headDim / kLanes * kLanes;
@@ -158,6 +182,7 @@ HWY_INLINE PairSums Step(const Normaliser &n, const uint8_t *const *from, Pair &
   }
   for (size_t c = 0; c < whole; c += kLanes) {
     if constexpr (kNormalise) {
+      nearer.Fetch<kType>(c);
       for (size_t t = 0; t < kPair; ++t) {
         Vector lanes[kParts];
         LoadLanes<kType>(source[t] + c * kBytes, lanes);

@@ -6,7 +6,7 @@ public struct KeyNormPolicy: RetentionPolicy {
   public init() {}
 
   public func select(
-    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+    keep: Int, partition: [RowBlock], reference: [RowBlock], following: [RowBlock], at place: PartitionPlace
   ) -> [UInt32] {
     precondition(partition.reduce(0) { $0 + $1.count } == place.lag, "the partition's rows are its lag")
     precondition((1...Int(LAGOON_MAX_HEAD_DIM)).contains(place.headDim))
@@ -29,7 +29,7 @@ public struct StreamingPolicy: RetentionPolicy {
   public init() {}
 
   public func select(
-    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+    keep: Int, partition: [RowBlock], reference: [RowBlock], following: [RowBlock], at place: PartitionPlace
   ) -> [UInt32] {
     firstPositions(keep: keep, of: place.lag, where: >)
   }
@@ -40,7 +40,7 @@ public struct FullPolicy: RetentionPolicy {
   public init() {}
 
   public func select(
-    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+    keep: Int, partition: [RowBlock], reference: [RowBlock], following: [RowBlock], at place: PartitionPlace
   ) -> [UInt32] {
     firstPositions(keep: keep, of: place.lag) { _, _ in false }
   }
@@ -59,7 +59,7 @@ public struct RandomPolicy: RetentionPolicy {
   }
 
   public func select(
-    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+    keep: Int, partition: [RowBlock], reference: [RowBlock], following: [RowBlock], at place: PartitionPlace
   ) -> [UInt32] {
     let head = [UInt64(place.layer), UInt64(place.head)].reduce(mix(seed)) { mix($0 ^ $1) }
     let start = UInt64(sinks + place.partition * place.lag)

@@ -39,7 +39,21 @@ public struct PartitionPlace: Sendable, Hashable {
 public protocol RetentionPolicy: Sendable {
   /// Positions relative to the partition's start, ascending, exactly `keep` of them. Ties go to the lower
   /// position. Elements are finite; `0 ≤ keep ≤ place.lag`.
-  func select(keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace) -> [UInt32]
+  ///
+  /// - Parameter following: the reference of the call that comes next, a hint: it may be fetched meanwhile. It does not change
+  ///   what is selected.
+  func select(
+    keep: Int, partition: [RowBlock], reference: [RowBlock], following: [RowBlock], at place: PartitionPlace
+  ) -> [UInt32]
+}
+
+extension RetentionPolicy {
+  /// Without a hint of what comes next.
+  public func select(
+    keep: Int, partition: [RowBlock], reference: [RowBlock], at place: PartitionPlace
+  ) -> [UInt32] {
+    select(keep: keep, partition: partition, reference: reference, following: [], at: place)
+  }
 }
 
 extension RetentionParameters {

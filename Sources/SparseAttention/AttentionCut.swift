@@ -7,7 +7,7 @@ struct AttentionCut: Sendable {
 
   /// Rows of a head in a split: enough to make little of a merge and of a page's end, few enough that a page is near when another
   /// head's rows in the same slab are read.
-  private static let rows = 1024
+  private static let rows = 512
 
   /// Blocks of a head in a split, where each but the last has `rows` rows.
   static func blocksPerSplit(rows: Int) -> Int { max(1, Self.rows / max(1, rows)) }
@@ -15,6 +15,7 @@ struct AttentionCut: Sendable {
   /// Splits are as many blocks of one code as stay within the rows of a split, or one. Rows are counted in the first block's
   /// first head; the blocks of other heads go along. No split crosses the end of a list.
   init<Block: AttendedBlock>(_ lists: [[Block]]) {
+    ends.reserveCapacity(lists.reduce(0) { $0 + $1.count })
     var first = 0
     for blocks in lists {
       guard let head = blocks.first?.heads.lowerBound else { continue }

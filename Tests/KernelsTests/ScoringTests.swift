@@ -66,7 +66,8 @@ import Testing
           #expect(bits(ownLow) == bits(low), "\(place)")
           #expect(bits(ownHigh) == bits(high), "\(place)")
           var own = [Float](repeating: 0, count: count)
-          lagoon_normalised_std(runs(x.base), 3, type.code, headDim, low, high, &own)
+          lagoon_normalised_std(
+            runs(x.base), 3, runs(y.base), target.count % 4, type.code, headDim, low, high, &own)
           #expect(bits(own) == bits(deviations), "\(place)")
           lagoon_square_sums(x.base, type.code, count, headDim, &own)
           #expect(bits(own) == bits(sums), "\(place)")
@@ -90,7 +91,7 @@ import Testing
       lagoon_channel_range(
         [lagoon_row_run(rows: y.base, count: count)], 1, type.code, headDim, &low, &high)
       let whole = [lagoon_row_run(rows: x.base, count: count)]
-      lagoon_normalised_std(whole, 1, type.code, headDim, low, high, &deviations)
+      lagoon_normalised_std(whole, 1, nil, 0, type.code, headDim, low, high, &deviations)
       for t in 0..<count {
         let normalised = (0..<headDim).map { c -> Double in
           let column = (0..<count).map { Double(reference[$0 * headDim + c]) }

@@ -96,13 +96,18 @@ private final class CompressedRows {
 
   func compress() {
     for partition in 0..<partitions - 1 {
+      var reference = blocks(partition + 1, 0)
       for head in 0..<shape.kvHeads {
         let rows = blocks(partition, head)
+        let isLast = head + 1 == shape.kvHeads
+        let isEnd = isLast && partition + 2 == partitions
+        let following = isEnd ? [] : isLast ? blocks(partition + 2, 0) : blocks(partition + 1, head + 1)
         let selected = policy.select(
-          keep: kept, partition: rows, reference: blocks(partition + 1, head),
+          keep: kept, partition: rows, reference: reference, following: following,
           at: PartitionPlace(
             layer: 0, head: head, partition: partition, lag: lag, headDim: shape.headDim, elementType: type))
         gather(selected, rows)
+        reference = following
       }
     }
   }

@@ -79,9 +79,11 @@ void lagoon_channel_range_scalar(const lagoon_row_run *runs, size_t runCount, ui
 // deviations[t], for every row t of the runs in their order, = the standard deviation over the channels of (x - minimum) / (maximum - minimum), unbiased
 // (n - 1); 0 where headDim is 1. A channel whose maximum equals its minimum counts as 0. Two passes: the
 // mean, then the squares of the differences. Normalised values are clamped to ±1e15, so that the result
-// stays finite even where the reference's range is next to nothing.
-void lagoon_normalised_std(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
-                           const float *minimum, const float *maximum, float *deviations);
+// stays finite even where the reference's range is next to nothing. `next` are rows of the same size that another call will read, a
+// hint: they are fetched meanwhile.
+void lagoon_normalised_std(const lagoon_row_run *runs, size_t runCount, const lagoon_row_run *next, size_t nextCount,
+                           uint8_t type, size_t headDim, const float *minimum, const float *maximum,
+                           float *deviations);
 void lagoon_normalised_std_scalar(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
                                   const float *minimum, const float *maximum, float *deviations);
 
