@@ -6,7 +6,7 @@
 #include "dispatch.h"
 #include "hwy/foreach_target.h"
 // after foreach_target.h
-#include "attention-inl.h"
+#include "attention-blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lagoon {

@@ -84,9 +84,9 @@ package struct FrameSocket: ~Copyable, Sendable {
     with patience: inout Patience, _ receive: () throws(Failure) -> Int
   ) throws(Failure) -> Int {
     let start = Patience.now
-    patience.look { lagoon_socket_is_readable(number) != 0 }
+    let isThere = patience.look { lagoon_socket_is_readable(number) != 0 }
     let received = try receive()
-    patience.note(Patience.now - start)
+    patience.note(Patience.now - start, slept: !isThere)
     return received
   }
 

@@ -12,6 +12,9 @@ package struct Patience: Sendable {
   /// Longest time of looking, in nanoseconds: about what sleeping and waking costs.
   package static let longest: Int64 = 150_000
 
+  /// Nanoseconds that a core needs to wake, under a hypervisor.
+  private static let waking: Int64 = 50_000
+
   /// Nanoseconds that the last waits took, the newest for an eighth.
   private var usual = 8 * longest
 
@@ -20,16 +23,25 @@ package struct Patience: Sendable {
   /// Nanoseconds to look for; 0: sleep at once.
   package var nanoseconds: Int64 { usual <= Self.longest ? min(Self.longest, 2 * usual) : 0 }
 
-  /// One long wait among short ones counts for as much as eight.
-  package mutating func note(_ waited: Int64) {
-    usual += (min(waited, 8 * Self.longest) - usual) / 8
+  /// Notes how long a wait took. One long wait among short ones counts for as much as eight.
+  ///
+  /// - Parameter slept: what waking took is not counted: else waits that sleeping has made long would be slept through for ever.
+  package mutating func note(_ waited: Int64, slept: Bool) {
+    let needed = slept ? max(0, waited - Self.waking) : waited
+    usual += (min(needed, 8 * Self.longest) - usual) / 8
   }
 
   /// Looks whether `isThere`, as long as it pays, and lets other threads run between.
-  package func look(_ isThere: () -> Bool) {
-    guard nanoseconds > 0 else { return }
+  ///
+  /// - Returns: whether it came meanwhile.
+  package func look(_ isThere: () -> Bool) -> Bool {
+    guard nanoseconds > 0 else { return false }
     let end = Self.now + nanoseconds
-    while !isThere(), Self.now < end { sched_yield() }
+    while Self.now < end {
+      if isThere() { return true }
+      sched_yield()
+    }
+    return false
   }
 
   /// Nanoseconds of a clock that only goes forward.

@@ -114,10 +114,10 @@ final class PoolState: @unchecked Sendable {
     let start = Patience.now
     let (patience, seen) = (patience, departures.load(ordering: .acquiring))
     unlock()
-    patience.look { departures.load(ordering: .acquiring) != seen }
+    let isDone = patience.look { departures.load(ordering: .acquiring) != seen }
     lock()
     while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
-    self.patience.note(Patience.now - start)
+    self.patience.note(Patience.now - start, slept: !isDone)
   }
 
   /// A helper's life. `participant` is its own among those of any one job.
@@ -130,10 +130,10 @@ final class PoolState: @unchecked Sendable {
       if jobs.isEmpty && !closed {
         let start = Patience.now
         unlock()
-        patience.look { openJobs.load(ordering: .acquiring) > 0 }
+        let isThere = patience.look { openJobs.load(ordering: .acquiring) > 0 }
         lock()
         while !closed && jobs.isEmpty { pthread_cond_wait(work, mutex) }
-        patience.note(Patience.now - start)
+        patience.note(Patience.now - start, slept: !isThere)
       }
       while !closed && (jobs.isEmpty || permits == 0) { pthread_cond_wait(work, mutex) }
       if closed { break }

@@ -5,14 +5,39 @@ import Testing
   @Test func looksOnlyWhereFramesComeSoon() {
     var patience = Patience()
     #expect(patience.nanoseconds == 0)  // nothing is known yet
-    for _ in 0..<40 { patience.note(50_000) }
+    for _ in 0..<40 { patience.note(50_000, slept: false) }
     #expect(patience.nanoseconds > 50_000 && patience.nanoseconds <= Patience.longest)
     // A pause of the client's ends it at once or nearly, however long it is, and short waits bring it back.
-    for _ in 0..<2 { patience.note(.max) }
+    for _ in 0..<2 { patience.note(.max, slept: true) }
     #expect(patience.nanoseconds == 0)
-    for _ in 0..<40 { patience.note(20_000) }
+    for _ in 0..<40 { patience.note(20_000, slept: false) }
     #expect(patience.nanoseconds > 20_000 && patience.nanoseconds < 60_000)
-    for _ in 0..<40 { patience.note(2 * Patience.longest) }
+    for _ in 0..<40 { patience.note(2 * Patience.longest, slept: true) }
     #expect(patience.nanoseconds == 0)
+  }
+
+  /// A wait within the longest time of looking, which waking makes longer than that.
+  @Test func whatOnlySleepingMadeLongIsLookedFor() {
+    var patience = Patience()
+    for _ in 0..<2 { patience.note(.max, slept: true) }
+    for _ in 0..<60 {
+      let isLooking = patience.nanoseconds > 120_000
+      patience.note(isLooking ? 120_000 : 175_000, slept: !isLooking)
+    }
+    #expect(patience.nanoseconds > 120_000)
+  }
+
+  @Test func lookingEndsWhenItIsThereOrTimeIsUp() {
+    var patience = Patience()
+    #expect(!patience.look { true })  // nobody looks where waits are long
+    for _ in 0..<40 { patience.note(20_000, slept: false) }
+    var looks = 0
+    let found = patience.look {
+      looks += 1
+      return looks == 3
+    }
+    // On a busy machine time may be up before.
+    #expect(found == (looks == 3))
+    #expect(!patience.look { false })
   }
 }

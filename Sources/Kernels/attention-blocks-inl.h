@@ -1,0 +1,148 @@
+// One tile of attention, for the target being compiled: what attention.cc and attention_q8.cc share. Included once per
+// target.
+//
+// Query rows go in blocks of up to six. Blocks, and the order in which a tile is gone through, only decide what is in registers and in
+// the first cache together: each row's sums run in the same order in every block, so a row's bits don't depend on the rows beside it.
+#include "attention-inl.h"
+
+#if defined(LAGOON_ATTENTION_BLOCKS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef LAGOON_ATTENTION_BLOCKS_INL_H
+#undef LAGOON_ATTENTION_BLOCKS_INL_H
+#else
+#define LAGOON_ATTENTION_BLOCKS_INL_H
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace lagoon {
+namespace HWY_NAMESPACE {
+
+// Query rows that are not many: reading the keys takes longer than computing.
+constexpr size_t kFewRows = 16;
+
+// What is computed of a tile, for the kQueries rows from `row` on: a block. Weights are [rows, kKeyTile].
+template <uint8_t kType, bool kEvenOdd, size_t kQueries>
+struct Block {
+  static constexpr size_t kVectors = kQueries >= 4 ? kAbreast : 4;
+  static constexpr size_t kLast = kEvenOdd ? 2 : 1;  // vectors that are left over
+
+  const lagoon_query_rows &rows;
+  const Tile &tile;
+  size_t row;
+  size_t padded;
+  float *HWY_RESTRICT weights;
+  float *HWY_RESTRICT decay;  // [rows]
+
+  Block(const lagoon_query_rows &rows, const Tile &tile, size_t row, float *weights, float *decay)
+      : rows(rows), tile(tile), row(row), padded(lagoon_padded_dim(rows.headDim)), weights(weights), decay(decay) {}
+
+  // Keys that any of the rows sees: later rows see at least as much.
+  HWY_INLINE size_t Seen() const { return VisibleKeys(rows, row + kQueries - 1, tile.count, tile.firstPosition); }
+
+  template <bool kAhead>
+  HWY_INLINE void MakeLogits(size_t first, size_t keys, const Tile *next) const {
+    Logits<kType, kQueries, kAhead>(rows.queries + row * padded, padded, tile, first, keys, next,
+                                    weights + row * kKeyTile);
+  }
+
+  HWY_INLINE void WeighAll(size_t seen) const {
+    for (size_t q = row; q < row + kQueries; ++q) {
+      const size_t visible = VisibleKeys(rows, q, tile.count, tile.firstPosition);
+      decay[q] = Weigh(weights + q * kKeyTile, visible, seen, rows.maximum + q, rows.sum + q);
+    }
+  }
+
+  // The channels from `c` on that are added together; returns how many they are.
+  template <bool kAhead>
+  HWY_INLINE size_t AddChannels(size_t c, size_t seen, const Tile *next) const {
+    if (c + kVectors * kVector <= padded) return Add<kAhead, kVectors>(c, seen, next);
+    return Add<kAhead, kLast>(c, seen, next);
+  }
+
+  // All of it at once. If kAhead, `next`, the tile after it, is fetched.
+  template <bool kAhead>
+  HWY_INLINE void Attend(const Tile *next) const {
+    const size_t seen = Seen();
+    if (seen == 0) return;
+    MakeLogits<kAhead>(0, seen, next);
+    WeighAll(seen);
+    for (size_t c = 0; c < padded;) c += AddChannels<kAhead>(c, seen, next);
+  }
+
+ private:
+  template <bool kAhead, size_t kCount>
+  HWY_INLINE size_t Add(size_t c, size_t seen, const Tile *next) const {
+    AddValues<kType, kEvenOdd, kQueries, kCount, kAhead>(weights + row * kKeyTile, decay + row, tile, seen, c, next,
+                                                         rows.weighted + row * padded, padded);
+    return kCount * kVector;
+  }
+};
+
+// Calls `body` with the rows in blocks: of six where they are many, whose sums are never waited for; of four, as many as the query heads that
+// models have for a KV head; of two and of one.
+template <uint8_t kType, bool kEvenOdd, bool kMany, class Body>
+HWY_INLINE void ForBlocks(const lagoon_query_rows &rows, const Tile &tile, float *weights, float *decay,
+                          const Body &body) {
+  size_t row = 0;
+  if constexpr (kMany) {
+    for (; row + 6 <= rows.rows; row += 6) body(Block<kType, kEvenOdd, 6>(rows, tile, row, weights, decay));
+  }
+  for (; row + 4 <= rows.rows; row += 4) body(Block<kType, kEvenOdd, 4>(rows, tile, row, weights, decay));
+  for (; row + 2 <= rows.rows; row += 2) body(Block<kType, kEvenOdd, 2>(rows, tile, row, weights, decay));
+  if (row < rows.rows) body(Block<kType, kEvenOdd, 1>(rows, tile, row, weights, decay));
+}
+
+// A few rows, block after block. `next`, the tile after this one or null, is fetched during the first. `kEvenOdd`: the channels of queries
+// and tile are arranged as LoadChannels says. `work` is [rows, kKeyTile + 1].
+template <uint8_t kType, bool kEvenOdd>
+void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
+  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * kBytesOf<kType>);
+  ForBlocks<kType, kEvenOdd, false>(rows, tile, work, work + rows.rows * kKeyTile, [&](const auto &block) HWY_ATTR {
+    if (ahead) {
+      block.template Attend<true>(next);
+    } else {
+      block.template Attend<false>(nullptr);
+    }
+    ahead = false;
+  });
+}
+
+// Many rows: some keys, then some channels of the values at a time for all blocks, since a tile and its next does not fit
+// into the first cache, and would be read from the second for every block.
+template <bool kEvenOdd>
+void AttendMany(const lagoon_query_rows &rows, const Tile &tile, float *work) {
+  constexpr size_t kKeysAtOnce = 16;
+  float *decay = work + rows.rows * kKeyTile;
+  for (size_t first = 0; first < tile.count; first += kKeysAtOnce) {
+    ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+      const size_t keys = HWY_MIN(block.Seen(), first + kKeysAtOnce);
+      if (first < keys) block.template MakeLogits<false>(first, keys, nullptr);
+    });
+  }
+  ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+    const size_t seen = block.Seen();
+    if (seen > 0) block.WeighAll(seen);
+  });
+  const size_t padded = lagoon_padded_dim(rows.headDim);
+  constexpr size_t kChannelsAtOnce = 4 * kVector;
+  for (size_t start = 0; start < padded; start += kChannelsAtOnce) {
+    ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+      const size_t seen = block.Seen();
+      if (seen == 0) return;
+      const size_t end = HWY_MIN(padded, start + kChannelsAtOnce);
+      for (size_t c = start; c < end;) c += block.template AddChannels<false>(c, seen, nullptr);
+    });
+  }
+}
+
+// Any number of rows over a tile of f32.
+template <bool kEvenOdd>
+void AttendFloats(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
+  if (rows.rows > kFewRows) return AttendMany<kEvenOdd>(rows, tile, work);
+  AttendFew<LAGOON_F32, kEvenOdd>(rows, tile, next, work);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lagoon
+HWY_AFTER_NAMESPACE();
+
+#endif
