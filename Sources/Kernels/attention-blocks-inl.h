@@ -19,6 +19,9 @@ namespace HWY_NAMESPACE {
 // Query rows that are not many: reading the keys takes longer than computing.
 constexpr size_t kFewRows = 16;
 
+// Rows, two blocks, up to which narrow elements are widened where they are used; for more, once.
+constexpr size_t kRowsInPlace = 8;
+
 // What is computed of a tile, for the kQueries rows from `row` on: a block. Weights are [rows, kKeyTile].
 template <uint8_t kType, bool kEvenOdd, size_t kQueries>
 struct Block {
@@ -95,7 +98,7 @@ HWY_INLINE void ForBlocks(const lagoon_query_rows &rows, const Tile &tile, float
 // and tile are arranged as LoadChannels says. `work` is [rows, kKeyTile + 1].
 template <uint8_t kType, bool kEvenOdd>
 void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
-  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * kBytesOf<kType>);
+  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * ElementBytes(kType));
   ForBlocks<kType, kEvenOdd, false>(rows, tile, work, work + rows.rows * kKeyTile, [&](const auto &block) HWY_ATTR {
     if (ahead) {
       block.template Attend<true>(next);
@@ -106,8 +109,8 @@ void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next
   });
 }
 
-// Many rows: some keys, then some channels of the values at a time for all blocks, since a tile and its next does not fit
-// into the first cache, and would be read from the second for every block.
+// Many rows: some keys, then some channels of the values at a time for all blocks, since a tile does not fit into the first cache and
+// would be read from the second for every block.
 template <bool kEvenOdd>
 void AttendMany(const lagoon_query_rows &rows, const Tile &tile, float *work) {
   constexpr size_t kKeysAtOnce = 16;

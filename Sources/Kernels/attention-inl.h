@@ -42,24 +42,16 @@ HWY_INLINE hn::Vec<Quad> SumsOfFour(Vector a, Vector b, Vector c, Vector e) {
   return FoldBlocks(d, hn::Add(lower, upper));
 }
 
-template <uint8_t kType>
-constexpr size_t kBytesOf = kType == LAGOON_F32 ? 4 : 2;
-
-// kCount vectors of channels from any address. bf16 comes in pairs of vectors, the even channels of both and then the odd ones, which
-// takes an instruction each where widening neighbours takes two: so the queries that meet them, and tiles that were unpacked of them,
-// are arranged in the same way, and weighted values are put in order at a tile's end.
+// kCount vectors of channels from any address. bf16 comes in pairs of vectors, the even channels of both and then the odd ones: so the
+// queries that meet them, and tiles that were unpacked of them, are arranged in the same way, and weighted values are put in order at a
+// tile's end.
 template <uint8_t kType, size_t kCount>
 HWY_INLINE void LoadChannels(const uint8_t *from, Vector (&channels)[kCount]) {
   if constexpr (kType == LAGOON_BF16) {
     static_assert(kCount % 2 == 0, "pairs");
-    const U32 d;
-    for (size_t v = 0; v < kCount; v += 2) {
-      const auto bits = hn::LoadU(d, reinterpret_cast<const uint32_t *>(from + v * kVector * 2));
-      channels[v] = hn::BitCast(F32(), hn::ShiftLeft<16>(bits));
-      channels[v + 1] = hn::BitCast(F32(), hn::And(bits, hn::Set(d, 0xFFFF0000)));
-    }
+    for (size_t v = 0; v < kCount; v += 2) LoadEvenOdd(from + v * kVector * 2, channels[v], channels[v + 1]);
   } else {
-    for (size_t v = 0; v < kCount; ++v) channels[v] = LoadFloats<kType>(from + v * kVector * kBytesOf<kType>);
+    for (size_t v = 0; v < kCount; ++v) channels[v] = LoadFloats<kType>(from + v * kVector * ElementBytes(kType));
   }
 }
 
@@ -97,7 +89,7 @@ class Ahead {
 template <uint8_t kType, size_t kQueries, bool kAhead>
 HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, const Tile &tile, size_t first, size_t keys,
                        const Tile *next, float *HWY_RESTRICT logits) {
-  constexpr size_t kBytes = kBytesOf<kType>;
+  constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kKeys = kQueries >= 4 ? kAbreast : 4;
   constexpr size_t kChannels = kLine / kBytes;  // of a line
   constexpr size_t kVectors = kType == LAGOON_BF16 ? 2 : 1;
@@ -203,9 +195,9 @@ HWY_INLINE void AddSums(const Vector (&sums)[kVectors], float decay, float *HWY_
 template <uint8_t kType, bool kEvenOdd, size_t kQueries, size_t kVectors, bool kAhead>
 HWY_INLINE void AddValues(const float *HWY_RESTRICT weights, const float *decay, const Tile &tile, size_t keys,
                           size_t channel, const Tile *next, float *HWY_RESTRICT weighted, size_t padded) {
-  constexpr size_t kBytes = kBytesOf<kType>;
-  constexpr size_t kShare = kVectors * kVector * kBytes;                // bytes of a row
-  constexpr size_t kSharers = kShare < kLine ? kLine / kShare : 1;      // of a line
+  constexpr size_t kBytes = ElementBytes(kType);
+  constexpr size_t kShare = kVectors * kVector * kBytes;            // bytes of a row
+  constexpr size_t kSharers = kShare < kLine ? kLine / kShare : 1;  // of a line
   const F32 d;
   Vector sums[kQueries][kVectors];
   for (size_t q = 0; q < kQueries; ++q) {

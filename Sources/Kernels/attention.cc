@@ -15,7 +15,7 @@ namespace HWY_NAMESPACE {
 // Converts one row to f32, padded with zeros; if kEvenOdd, a row of bf16 arranged as LoadChannels says.
 template <uint8_t kType, bool kEvenOdd>
 HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *to) {
-  constexpr size_t kBytes = kBytesOf<kType>;
+  constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kVectors = kEvenOdd ? 2 : 1;
   const F32 d;
   size_t c = 0;
@@ -64,10 +64,10 @@ template <uint8_t kType, bool kEvenOdd>
 void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_run *runs, size_t runCount,
                  const lagoon_key_run *next, size_t nextCount, float *scratch) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
-  float *work = scratch;                                 // [rows, kKeyTile + 1]
-  float *keyTile = scratch + AttentionWork(rows.rows);   // [kKeyTile, padded]
-  float *valueTile = keyTile + kKeyTile * padded;        // [kKeyTile, padded]
-  const size_t rowBytes = rows.headDim * kBytesOf<kType>;
+  float *work = scratch;                                // [rows, kKeyTile + 1]
+  float *keyTile = scratch + AttentionWork(rows.rows);  // [kKeyTile, padded]
+  float *valueTile = keyTile + kKeyTile * padded;       // [kKeyTile, padded]
+  const size_t rowBytes = rows.headDim * ElementBytes(kType);
   TileCursor cursor(runs, runCount, rowBytes);
   Tile tiles[2];
   cursor.Next(tiles[0]);
@@ -80,7 +80,8 @@ void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_ru
     if (left == 0) TileCursor(next, nextCount, rowBytes).Next(after);
     if (VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition) == 0) continue;
     if (unpack) {
-      AttendFloats<kEvenOdd>(rows, Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile), nullptr, work);
+      const Tile unpacked = Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile);
+      AttendFloats<kEvenOdd>(rows, unpacked, nullptr, work);
     } else if constexpr (kType == LAGOON_F32) {
       AttendFloats<false>(rows, tile, &after, work);
     } else if constexpr (kType != LAGOON_BF16 || kEvenOdd) {
@@ -93,7 +94,7 @@ template <uint8_t kType>
 void AttendTyped(const lagoon_query_rows &rows, const lagoon_key_run *runs, size_t runCount,
                  const lagoon_key_run *next, size_t nextCount, float *scratch) {
   const size_t padded = lagoon_padded_dim(rows.headDim);
-  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > kFewRows / 2);
+  const bool unpack = rows.headDim != padded || (kType != LAGOON_F32 && rows.rows > kRowsInPlace);
   if constexpr (kType == LAGOON_BF16) {
     if (rows.headDim == padded && padded % (2 * kVector) == 0) {
       lagoon_query_rows arranged = rows;

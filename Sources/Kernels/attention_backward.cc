@@ -48,7 +48,7 @@ HWY_INLINE size_t WholePanels(size_t columns) { return (columns + kPanel - 1) / 
 // One row to f32, padded with zeros.
 template <uint8_t kType>
 HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *HWY_RESTRICT to) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kBytes = ElementBytes(kType);
   const F32 d;
   size_t c = 0;
   for (; c + kVector <= headDim; c += kVector) hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
@@ -166,7 +166,7 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
   const BackwardTile memory(scratch, padded);
-  GradientCursor cursor(runs, runCount, dim * (kType == LAGOON_F32 ? 4 : 2));
+  GradientCursor cursor(runs, runCount, dim * ElementBytes(kType));
   Tile tile;
   TileGradients gradients;
   for (NextTile(cursor, dim, tile, gradients); tile.count > 0; NextTile(cursor, dim, tile, gradients)) {

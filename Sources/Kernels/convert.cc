@@ -12,8 +12,8 @@ namespace HWY_NAMESPACE {
 
 template <uint8_t kFrom, uint8_t kTo>
 void ConvertTyped(const uint8_t *source, uint8_t *destination, size_t count) {
-  constexpr size_t kFromBytes = kFrom == LAGOON_F32 ? 4 : 2;
-  constexpr size_t kToBytes = kTo == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kFromBytes = ElementBytes(kFrom);
+  constexpr size_t kToBytes = ElementBytes(kTo);
   size_t i = 0;
   for (; i + kVector <= count; i += kVector) {
     StoreFloats<kTo>(LoadFloats<kFrom>(source + i * kFromBytes), destination + i * kToBytes);

@@ -19,8 +19,8 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kPair = 2;
 
-// bf16 rows on vectors of eight: sixteen channels are loaded at once, and the even ones and the odd ones are a vector each, since
-// widening neighbours takes longer than all the rest. The fixed tree adds lanes that are 8, 4 and 2 apart before it adds neighbours, so
+// bf16 rows on vectors of eight: of sixteen channels the even ones and the odd ones are a vector each, since widening neighbours
+// takes longer than all the rest. The fixed tree adds lanes that are 8, 4 and 2 apart before it adds neighbours, so
 // even and odd lanes meet at its end only.
 template <uint8_t kType>
 constexpr bool kEvenOdd = kType == LAGOON_BF16 && kParts == 2 && HWY_ARCH_X86;
@@ -112,13 +112,10 @@ HWY_INLINE PairSums Folded(const Vector (&a)[kParts], const Vector (&b)[kParts])
 template <uint8_t kType>
 HWY_INLINE void LoadLanes(const uint8_t *from, Vector (&to)[kParts]) {
   if constexpr (kEvenOdd<kType>) {
-    const U32 du;
-    const auto pairs = hn::LoadU(du, reinterpret_cast<const uint32_t *>(from));
-    to[0] = hn::BitCast(F32(), hn::ShiftLeft<16>(pairs));
-    to[1] = hn::BitCast(F32(), hn::And(pairs, hn::Set(du, 0xFFFF0000u)));
+    LoadEvenOdd(from, to[0], to[1]);
   } else {
     for (size_t p = 0; p < kParts; ++p) {
-      to[p] = LoadFloats<kType>(from + p * kVector * (kType == LAGOON_F32 ? 4 : 2));
+      to[p] = LoadFloats<kType>(from + p * kVector * ElementBytes(kType));
     }
   }
 }
@@ -163,7 +160,7 @@ HWY_INLINE void InOrder(float *lanes) {
 template <uint8_t kType, bool kNormalise, bool kSquare, bool kClamp>
 HWY_INLINE PairSums Step(const Normaliser &n, const uint8_t *const *from, const Nearer &nearer, Pair &ahead,
                          const Pair &behind) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kBytes = ElementBytes(kType);
   const F32 d;
   const size_t whole = n.headDim / kLanes * kLanes;
   const size_t rest = n.headDim - whole;

@@ -62,7 +62,7 @@ struct RowRuns {
 // kClamp the sums count only then.
 template <uint8_t kType, bool kClamp>
 bool SquareDifferences(const Normaliser &n, Rows &rows, const RowRuns &runs, float *squares) {
-  const size_t rowBytes = n.headDim * (kType == LAGOON_F32 ? 4 : 2);
+  const size_t rowBytes = n.headDim * ElementBytes(kType);
   const size_t count = runs.count;
   RowCursor cursor(runs.runs, count, rowBytes);
   RowCursor soon(runs.runs, count, rowBytes, kSoon);
@@ -102,8 +102,8 @@ bool SquareDifferences(const Normaliser &n, Rows &rows, const RowRuns &runs, flo
 }
 
 template <uint8_t kType>
-void NormalisedStdTyped(const RowRuns &runs, size_t headDim, const float *minimum,
-                        const float *maximum, float *deviations) {
+void NormalisedStdTyped(const RowRuns &runs, size_t headDim, const float *minimum, const float *maximum,
+                        float *deviations) {
   Rows memory(headDim);
   const Normaliser normaliser(minimum, maximum, headDim, kEvenOdd<kType>, memory);
   if (HWY_UNLIKELY((!SquareDifferences<kType, false>(normaliser, memory, runs, deviations)))) {

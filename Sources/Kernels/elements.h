@@ -9,7 +9,7 @@
 
 namespace lagoon {
 
-inline size_t ElementBytes(uint8_t type) { return type == LAGOON_F32 ? 4 : 2; }
+constexpr size_t ElementBytes(uint8_t type) { return type == LAGOON_F32 ? 4 : 2; }
 
 template <typename T>
 inline T LoadAs(const void *from) {

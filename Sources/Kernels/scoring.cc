@@ -29,7 +29,7 @@ HWY_INLINE Vector Greater(Vector a, Vector b) {
 template <uint8_t kType, size_t kVectors>
 HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, size_t c, const uint8_t *next,
                              float *minimum, float *maximum) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kBytes = ElementBytes(kType);
   const F32 d;
   Vector least[kVectors], most[kVectors];
   for (size_t v = 0; v < kVectors; ++v) {
@@ -82,7 +82,7 @@ void ChannelRangeTyped(const lagoon_row_run *runs, size_t runCount, size_t headD
 
 template <uint8_t kType>
 void SquareSumsTyped(const uint8_t *rows, size_t count, size_t headDim, float *results) {
-  constexpr size_t kBytes = kType == LAGOON_F32 ? 4 : 2;
+  constexpr size_t kBytes = ElementBytes(kType);
   const size_t whole = headDim / kLanes * kLanes;
   for (size_t t = 0; t < count; ++t, rows += headDim * kBytes) {
     Vector sums[kParts];

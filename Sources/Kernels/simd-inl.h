@@ -80,6 +80,15 @@ HWY_INLINE hn::Vec<U16> F16FromFloats(Vector value) {
 #endif
 }
 
+// 2 * kVector bf16 elements from any address: the even ones and the odd ones, an instruction each where widening neighbours takes
+// two, on the pipes that shuffle.
+HWY_INLINE void LoadEvenOdd(const uint8_t *from, Vector &even, Vector &odd) {
+  const U32 d;
+  const auto pairs = hn::LoadU(d, reinterpret_cast<const uint32_t *>(from));
+  even = hn::BitCast(F32(), hn::ShiftLeft<16>(pairs));
+  odd = hn::BitCast(F32(), hn::And(pairs, hn::Set(d, 0xFFFF0000u)));
+}
+
 // kVector elements from any address.
 template <uint8_t kType>
 HWY_INLINE Vector LoadFloats(const uint8_t *from) {

@@ -178,10 +178,11 @@ private struct Case {
           input.firstPosition = first
           onEveryTarget { target in
             let whole = input.run(attend)
-            for token in 0..<11 {
-              let range = token * 3..<token * 3 + 3
+            // 33 rows together; 3, and 12, by themselves: many, few, and so few that nothing is unpacked.
+            let ranges = (0..<11).map { $0 * 3..<$0 * 3 + 3 } + [0..<12, 9..<21, 21..<33]
+            for range in ranges {
               let alone = input.run(attend, rows: range)
-              let place = "\(target), type \(type.code), headDim \(headDim), token \(token)"
+              let place = "\(target), type \(type.code), headDim \(headDim), rows \(range)"
               #expect(bits(alone.lse) == bits(Array(whole.lse[range])), "\(place)")
               #expect(
                 bits(alone.out)
