@@ -93,21 +93,17 @@ extension StagedTail {
     for head in 0..<shape.kvHeads {
       let group = shape.group(of: head)
       let heads = shape.heads(of: group)
-      forEachPiece(selection[head], head, partition, start, to: firstRow, slots: shape.slots) {
-        run, offset, rows, row in
-        guard let buffer = layers[layer].kept[row / shape.slots, group] else { return }
-        let slot = row % shape.slots
+      forEachPiece(selection[head], head, partition, start, to: firstRow, slots: shape.slots) { piece in
+        guard let buffer = layers[layer].kept[piece.target / shape.slots, group] else { return }
+        let slot = piece.target % shape.slots
         let table = SlabShape.fixedHeaderBytes + ((head - heads.lowerBound) * shape.slots + slot) * 4
-        for (i, r) in rows.enumerated() {
-          buffer.value.storeBytes(
-            of: UInt32(run.first) + r, toByteOffset: table + i * 4, as: UInt32.self)
+        for (i, row) in piece.rows.enumerated() {
+          buffer.value.storeBytes(of: UInt32(start) + row, toByteOffset: table + i * 4, as: UInt32.self)
         }
-        for (plane, source) in [run.keys, run.values].enumerated() {
-          let target =
-            buffer.value + SlabShape.headerBytes
-            + (plane * heads.count + head - heads.lowerBound) * shape.headStride + slot * shape.rowBytes
-          lagoon_gather_rows(source + offset, shape.rowBytes, rows, rows.count, target)
-        }
+        let keys =
+          buffer.value + SlabShape.headerBytes + (head - heads.lowerBound) * shape.headStride
+          + slot * shape.rowBytes
+        piece.gather(shape.rowBytes, keys: keys, values: keys + heads.count * shape.headStride)
       }
     }
   }
@@ -122,10 +118,9 @@ extension StagedTail {
     guard let gathered = memory.take(2 * plan.kept * rowBytes).baseAddress else { return }
     let values = gathered + plan.kept * rowBytes
     for head in 0..<plan.shape.kvHeads {
-      forEachPiece(selection[head], head, partition, plan.partitionStart(p), to: 0, slots: .max) {
-        run, offset, rows, row in
-        lagoon_gather_rows(run.keys + offset, rowBytes, rows, rows.count, gathered + row * rowBytes)
-        lagoon_gather_rows(run.values + offset, rowBytes, rows, rows.count, values + row * rowBytes)
+      forEachPiece(selection[head], head, partition, plan.partitionStart(p), to: 0, slots: .max) { piece in
+        let offset = piece.target * rowBytes
+        piece.gather(rowBytes, keys: gathered + offset, values: values + offset)
       }
       for part in 0..<blocks.parts {
         let number = p * blocks.perPartition + part * blocks.kvHeads + head
@@ -155,12 +150,9 @@ extension StagedTail {
     return try encoder.frame(shape, rows: rows) { positions, elements in
       for head in 0..<shape.kvHeads {
         for (i, row) in selection[head].enumerated() { positions[head * rows + i] = UInt32(start) + row }
-        forEachPiece(selection[head], head, partition, start, to: 0, slots: .max) {
-          run, offset, picked, row in
-          for (plane, source) in [run.keys, run.values].enumerated() {
-            let target = elements + ((plane * shape.kvHeads + head) * rows + row) * shape.rowBytes
-            lagoon_gather_rows(source + offset, shape.rowBytes, picked, picked.count, target)
-          }
+        forEachPiece(selection[head], head, partition, start, to: 0, slots: .max) { piece in
+          let keys = elements + (head * rows + piece.target) * shape.rowBytes
+          piece.gather(shape.rowBytes, keys: keys, values: keys + shape.kvHeads * rows * shape.rowBytes)
         }
       }
     }
@@ -168,27 +160,47 @@ extension StagedTail {
 
   /// Cuts ascending selected rows where a run ends or a slab of `slots` rows is full.
   ///
-  /// - Parameters:
-  ///   - firstRow: where the first selected row goes.
-  ///   - body: gets a run, the offset of the head's rows in it, rows relative to the run's first, and where they go.
+  /// - Parameter firstRow: where the first selected row goes.
   private func forEachPiece(
     _ selected: [UInt32], _ head: Int, _ partition: [RowRun], _ start: Int, to firstRow: Int, slots: Int,
-    _ body: (RowRun, Int, [UInt32], Int) -> Void
+    _ body: (SelectedPiece) -> Void
   ) {
-    var next = 0
-    for run in partition where run.heads.contains(head) {
-      let first = UInt32(run.first - start)
-      let end = first + UInt32(run.count)
-      while next < selected.count, selected[next] < end {
-        let row = firstRow + next
-        let most = slots - row % slots
-        var rows: [UInt32] = []
-        while next < selected.count, selected[next] < end, rows.count < most {
-          rows.append(selected[next] - first)
-          next += 1
+    selected.withUnsafeBufferPointer { selected in
+      var next = 0
+      for run in partition where run.heads.contains(head) {
+        let first = UInt32(run.first - start)
+        let end = first + UInt32(run.count)
+        let offset = (head - run.heads.lowerBound) * run.headStride
+        while next < selected.count, selected[next] < end {
+          let target = firstRow + next
+          let most = min(selected.count - next, slots - target % slots)
+          var count = 1
+          while count < most, selected[next + count] < end { count += 1 }
+          body(
+            SelectedPiece(
+              keys: run.keys + offset, values: run.values + offset, first: first,
+              rows: UnsafeBufferPointer(rebasing: selected[next..<next + count]), target: target))
+          next += count
         }
-        body(run, (head - run.heads.lowerBound) * run.headStride, rows, row)
       }
     }
+  }
+}
+
+/// Selected rows of one head that lie in one run and go to one slab.
+private struct SelectedPiece {
+  /// The head's rows in the run.
+  let keys: UnsafeRawPointer
+  let values: UnsafeRawPointer
+  /// Where the run starts, relative to the partition's start.
+  let first: UInt32
+  /// Relative to the partition's start, ascending.
+  let rows: UnsafeBufferPointer<UInt32>
+  /// Where the first of them goes.
+  let target: Int
+
+  func gather(_ rowBytes: Int, keys: UnsafeMutableRawPointer, values: UnsafeMutableRawPointer) {
+    lagoon_gather_rows(self.keys, rowBytes, rows.baseAddress, rows.count, first, keys)
+    lagoon_gather_rows(self.values, rowBytes, rows.baseAddress, rows.count, first, values)
   }
 }

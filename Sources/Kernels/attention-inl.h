@@ -33,26 +33,7 @@ HWY_INLINE hn::Vec<Quad> FoldBlocks(D d, hn::Vec<D> v) {
 
 // The sums over the lanes of a, b, c and e, always in the same order.
 HWY_INLINE hn::Vec<Quad> SumsOfFour(Vector a, Vector b, Vector c, Vector e) {
-  const F32 d;
-  const hn::RepartitionToWide<U32> wide;
-  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
-  const auto lower = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
-  const auto upper = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
-  return FoldBlocks(d, hn::Add(lower, upper));
-}
-
-// kCount vectors of channels from any address. bf16 comes in pairs of vectors, the even channels of both and then the odd ones: so the
-// queries that meet them, and tiles that were unpacked of them, are arranged in the same way, and weighted values are put in order at a
-// tile's end.
-template <uint8_t kType, size_t kCount>
-HWY_INLINE void LoadChannels(const uint8_t *from, Vector (&channels)[kCount]) {
-  if constexpr (kType == LAGOON_BF16) {
-    static_assert(kCount % 2 == 0, "pairs");
-    for (size_t v = 0; v < kCount; v += 2) LoadEvenOdd(from + v * kVector * 2, channels[v], channels[v + 1]);
-  } else {
-    for (size_t v = 0; v < kCount; ++v) channels[v] = LoadFloats<kType>(from + v * kVector * ElementBytes(kType));
-  }
+  return FoldBlocks(F32(), BlockSums(a, b, c, e));
 }
 
 constexpr size_t kLine = 64;  // bytes

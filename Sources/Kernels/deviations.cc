@@ -1,5 +1,6 @@
-// Standard deviations of normalised rows, on vectors. Two rows at a time are normalised and summed while the two that came two steps
-// before are squared: a sum's end takes as long as some twenty of its terms, and nothing in the next step waits for it.
+// Standard deviations of normalised rows, on vectors: eight rows are normalised and summed, then the eight before them are squared.
+#include <algorithm>
+
 #include "scoring.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -15,35 +16,45 @@ HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
 
-// Rows before it is read that a row is fetched.
-constexpr size_t kSoon = 8;
-
 size_t CountRows(const lagoon_row_run *runs, size_t runCount) {
   size_t count = 0;
   for (size_t i = 0; i < runCount; ++i) count += runs[i].count;
   return count;
 }
 
-// The rows of runs, one after the other, from `skipped` on.
-class RowCursor {
- public:
-  RowCursor(const lagoon_row_run *runs, size_t count, size_t rowBytes, size_t skipped = 0)
-      : run_(runs), rowBytes_(rowBytes), left_(count) {
-    for (; skipped > 0 && left_ > 0; --skipped) Next(nullptr);
-  }
+using RowGroup = const uint8_t *[kGroup];
 
-  // The next row, or `none` where there is no more.
-  const uint8_t *Next(const uint8_t *none) {
-    if (left_ == 0) return none;
-    --left_;
-    while (row_ == run_->count) {
-      ++run_;
-      row_ = 0;
+// The rows of runs, a group after the other.
+class GroupCursor {
+ public:
+  GroupCursor(const lagoon_row_run *runs, size_t count, size_t rowBytes) : run_(runs), rowBytes_(rowBytes), left_(count) {}
+
+  // The next group; rows that there are none of are those of `others`.
+  void Next(RowGroup &to, const RowGroup &others) {
+    SkipEnds();
+    if (left_ >= kGroup && run_->count - row_ >= kGroup) {
+      for (size_t t = 0; t < kGroup; ++t) to[t] = Row();
+      return;
     }
-    return static_cast<const uint8_t *>(run_->rows) + row_++ * rowBytes_;
+    for (size_t t = 0; t < kGroup; ++t) {
+      SkipEnds();
+      to[t] = left_ > 0 ? Row() : others[t];
+    }
   }
 
  private:
+  HWY_INLINE void SkipEnds() {
+    while (left_ > 0 && row_ == run_->count) {
+      ++run_;
+      row_ = 0;
+    }
+  }
+
+  HWY_INLINE const uint8_t *Row() {
+    --left_;
+    return static_cast<const uint8_t *>(run_->rows) + row_++ * rowBytes_;
+  }
+
   const lagoon_row_run *run_;
   size_t rowBytes_;
   size_t left_;
@@ -58,56 +69,89 @@ struct RowRuns {
   size_t nextCount;  // rows
 };
 
-// Sums of squared differences of all rows to `squares`. Returns whether every normalised value is known to be within the limit; without
-// kClamp the sums count only then.
-template <uint8_t kType, bool kClamp>
-bool SquareDifferences(const Normaliser &n, Rows &rows, const RowRuns &runs, float *squares) {
-  const size_t rowBytes = n.headDim * ElementBytes(kType);
-  const size_t count = runs.count;
-  RowCursor cursor(runs.runs, count, rowBytes);
-  RowCursor soon(runs.runs, count, rowBytes, kSoon);
-  RowCursor later(runs.next, runs.nextCount, rowBytes);
-  Nearer nearer = {};
-  Pair pairs[3];  // of this step and the two before
-  for (size_t i = 0; i < 3 * kPair; ++i) pairs[i / kPair].rows[i % kPair] = rows[2 + i];
-  const size_t steps = (count + kPair - 1) / kPair;
-  const F32 d;
+// Whether normalised values of these means and sums of squares are known to be within the limit.
+HWY_INLINE bool AreWithin(const float *means, const float *squares) {
+  const hn::CappedTag<float, kGroup> d;
   auto within = hn::Eq(hn::Zero(d), hn::Zero(d));
-  for (size_t i = 0; i < steps + 2; ++i) {
-    Pair &ahead = pairs[i % 3];
-    const Pair &behind = pairs[(i + 1) % 3];
-    const uint8_t *from[kPair] = {};
-    if (i < steps) {
-      // A row that has no other goes with itself.
-      for (size_t t = 0; t < kPair; ++t) {
-        from[t] = cursor.Next(from[0]);
-        nearer.soon[t] = soon.Next(from[t]);
-        nearer.later[t] = later.Next(from[t]);
-      }
-    }
-    if (i < 2) {
-      if (i < steps) Step<kType, true, false, kClamp>(n, from, nearer, ahead, behind);
-      continue;
-    }
-    const PairSums sums = i < steps ? Step<kType, true, true, kClamp>(n, from, nearer, ahead, behind)
-                                    : Step<kType, false, true, kClamp>(n, from, nearer, ahead, behind);
-    for (size_t t = 0; t < kPair && (i - 2) * kPair + t < count; ++t) {
-      const auto isSafe = hn::And(hn::Le(hn::Abs(behind.means[t]), hn::Set(d, kSafeMean)),
-                                  hn::Le(sums.row[t], hn::Set(d, kSafeSquares)));
-      within = hn::And(within, isSafe);
-      squares[(i - 2) * kPair + t] = hn::GetLane(sums.row[t]);
-    }
+  for (size_t t = 0; t < kGroup; t += hn::Lanes(d)) {
+    within = hn::And(within, hn::And(hn::Le(hn::Abs(hn::LoadU(d, means + t)), hn::Set(d, kSafeMean)),
+                                     hn::Le(hn::LoadU(d, squares + t), hn::Set(d, kSafeSquares))));
   }
   return hn::AllTrue(d, within);
 }
 
+// A partition's rows on their way from elements to sums of squared differences, a group after the other.
+template <uint8_t kType, bool kClamp>
+class SquaredDifferences {
+ public:
+  explicit SquaredDifferences(const Normaliser<kType> &normaliser)
+      : normaliser_(normaliser), stride_((normaliser.headDim + kLanes - 1) / kLanes * kLanes + kLanes) {}
+
+  // Of all rows to `squares`. Returns whether every normalised value is known to be within the limit; without kClamp the sums count
+  // only then. Nothing waits for a sum's end: while a group's sums are folded, the group before it is squared.
+  bool Sum(const RowRuns &runs, float *squares) {
+    const size_t rowBytes = normaliser_.headDim * ElementBytes(kType);
+    const size_t count = runs.count;
+    GroupCursor cursor(runs.runs, count, rowBytes);
+    GroupCursor next(runs.next, runs.nextCount, rowBytes);
+    RowGroup from = {}, soon, later;
+    cursor.Next(from, from);
+    // A row that has no other goes with the first.
+    for (size_t t = count; t < kGroup; ++t) from[t] = from[0];
+    bool within = true;
+    for (size_t start = 0; start < count; start += kGroup) {
+      cursor.Next(soon, from);
+      next.Next(later, from);
+      Normalise(from, soon, later, HWY_MIN(kGroup, count - start));
+      if (start > 0) within = Square(kGroup, squares + start - kGroup) && within;
+      std::copy_n(soon, kGroup, from);
+      current_ ^= 1;
+    }
+    const size_t last = (count - 1) / kGroup * kGroup;
+    return Square(count - last, squares + last) && within;
+  }
+
+ private:
+  // Normalises a group and folds its means.
+  HWY_INLINE void Normalise(const RowGroup &from, const RowGroup &soon, const RowGroup &later, size_t rows) {
+    for (size_t t = 0; t < rows; t += kPair) {
+      const Pair pair{from + t, soon + t, later + t, {Row(current_, t), Row(current_, t + 1)}};
+      NormalisePair<kType, kClamp>(normaliser_, pair, lanes_.rows + t);
+    }
+    float *means = means_[current_];
+    lanes_.Fold(means);
+    for (size_t t = 0; t < kGroup; ++t) means[t] = means[t] / static_cast<float>(normaliser_.headDim);
+  }
+
+  // The sums of the group before the current one; returns whether its values are known to be within the limit.
+  HWY_INLINE bool Square(size_t rows, float *squares) {
+    const size_t group = current_ ^ 1;
+    for (size_t t = 0; t < rows; t += kPair) {
+      const float *pair[kPair] = {Row(group, t), Row(group, t + 1)};
+      SquarePair<kType>(normaliser_.headDim, pair, means_[group] + t, squareLanes_.rows + t);
+    }
+    float folded[kGroup];
+    squareLanes_.Fold(folded);
+    std::copy_n(folded, rows, squares);
+    return AreWithin(means_[group], folded);
+  }
+
+  float *Row(size_t group, size_t t) { return normalised_ + (group * kGroup + t) * stride_; }
+
+  const Normaliser<kType> &normaliser_;
+  size_t stride_;  // not a multiple of 4,096 bytes, where caches have few places for all
+  HWY_ALIGN float normalised_[2 * kGroup * (LAGOON_MAX_HEAD_DIM + kLanes)];
+  GroupLanes<kType> lanes_, squareLanes_;
+  float means_[2][kGroup] = {};
+  size_t current_ = 0;  // of the two groups
+};
+
 template <uint8_t kType>
 void NormalisedStdTyped(const RowRuns &runs, size_t headDim, const float *minimum, const float *maximum,
                         float *deviations) {
-  Rows memory(headDim);
-  const Normaliser normaliser(minimum, maximum, headDim, kEvenOdd<kType>, memory);
-  if (HWY_UNLIKELY((!SquareDifferences<kType, false>(normaliser, memory, runs, deviations)))) {
-    SquareDifferences<kType, true>(normaliser, memory, runs, deviations);
+  const Normaliser<kType> normaliser(minimum, maximum, headDim);
+  if (HWY_UNLIKELY((!SquaredDifferences<kType, false>(normaliser).Sum(runs, deviations)))) {
+    SquaredDifferences<kType, true>(normaliser).Sum(runs, deviations);
   }
   const F32 d;
   size_t t = 0;

@@ -12,12 +12,12 @@ namespace HWY_NAMESPACE {
 
 using Bytes = hn::CappedTag<uint8_t, 64>;
 
-void GatherRows(const uint8_t *source, size_t rowBytes, const uint32_t *rows, size_t count,
+void GatherRows(const uint8_t *source, size_t rowBytes, const uint32_t *rows, size_t count, uint32_t first,
                 uint8_t *destination) {
   const Bytes d;
   const size_t lanes = hn::Lanes(d);
   for (size_t i = 0; i < count; ++i) {
-    const uint8_t *from = source + rows[i] * rowBytes;
+    const uint8_t *from = source + (rows[i] - first) * rowBytes;
     uint8_t *to = destination + i * rowBytes;
     size_t b = 0;
     for (; b + lanes <= rowBytes; b += lanes) hn::StoreU(hn::LoadU(d, from + b), d, to + b);
@@ -84,9 +84,9 @@ HWY_EXPORT(JoinPlanes);
 }  // namespace lagoon
 
 extern "C" void lagoon_gather_rows(const void *source, size_t rowBytes, const uint32_t *rows, size_t count,
-                                   void *destination) {
+                                   uint32_t first, void *destination) {
   using namespace lagoon;
-  LAGOON_DISPATCH(GatherRows)(static_cast<const uint8_t *>(source), rowBytes, rows, count,
+  LAGOON_DISPATCH(GatherRows)(static_cast<const uint8_t *>(source), rowBytes, rows, count, first,
                               static_cast<uint8_t *>(destination));
 }
 

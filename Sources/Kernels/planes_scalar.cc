@@ -2,10 +2,12 @@
 #include "elements.h"
 
 extern "C" void lagoon_gather_rows_scalar(const void *source, size_t rowBytes, const uint32_t *rows,
-                                          size_t count, void *destination) {
+                                          size_t count, uint32_t first, void *destination) {
   const uint8_t *from = static_cast<const uint8_t *>(source);
   uint8_t *to = static_cast<uint8_t *>(destination);
-  for (size_t i = 0; i < count; ++i) std::memcpy(to + i * rowBytes, from + rows[i] * rowBytes, rowBytes);
+  for (size_t i = 0; i < count; ++i) {
+    std::memcpy(to + i * rowBytes, from + (rows[i] - first) * rowBytes, rowBytes);
+  }
 }
 
 extern "C" void lagoon_split_planes_scalar(const void *source, size_t elementBytes, size_t count,

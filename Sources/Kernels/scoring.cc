@@ -24,8 +24,8 @@ HWY_INLINE Vector Greater(Vector a, Vector b) {
   return HWY_ARCH_X86 ? hn::Max(a, b) : hn::IfThenElse(hn::Gt(a, b), a, b);
 }
 
-// kVectors vectors of channels from `c` on. Meanwhile as many bytes from `next` on as are folded, if there are any, come nearer: runs are as
-// short as a page, and down its columns no hardware fetches ahead.
+// kVectors vectors of channels from `c` on, in the order of LoadChannels if they are several. Meanwhile as many bytes from `next` on as are
+// folded, if there are any, come nearer: runs are as short as a page, and down its columns no hardware fetches ahead.
 template <uint8_t kType, size_t kVectors>
 HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, size_t c, const uint8_t *next,
                              float *minimum, float *maximum) {
@@ -41,10 +41,15 @@ HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, 
   if (next != nullptr) next += c * kBytes * count;
   for (size_t t = 0; t < count; ++t, from += headDim * kBytes) {
     if (next != nullptr && t * kShare % 64 == 0) hwy::Prefetch(next + t * kShare);
+    Vector channels[kVectors];
+    if constexpr (kVectors > 1) {
+      LoadChannels<kType>(from, channels);
+    } else {
+      channels[0] = LoadFloats<kType>(from);
+    }
     for (size_t v = 0; v < kVectors; ++v) {
-      const auto x = LoadFloats<kType>(from + v * kVector * kBytes);
-      least[v] = Lesser(x, least[v]);
-      most[v] = Greater(x, most[v]);
+      least[v] = Lesser(channels[v], least[v]);
+      most[v] = Greater(channels[v], most[v]);
     }
   }
   for (size_t v = 0; v < kVectors; ++v) {
@@ -53,11 +58,13 @@ HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, 
   }
 }
 
+constexpr size_t kFolded = 4;  // vectors of channels that are folded at a time
+
 template <uint8_t kType>
 void FoldRun(const uint8_t *rows, size_t count, size_t headDim, const uint8_t *next, float *minimum, float *maximum) {
   size_t c = 0;
-  for (; c + 4 * kVector <= headDim; c += 4 * kVector) {
-    FoldChannels<kType, 4>(rows, count, headDim, c, next, minimum, maximum);
+  for (; c + kFolded * kVector <= headDim; c += kFolded * kVector) {
+    FoldChannels<kType, kFolded>(rows, count, headDim, c, next, minimum, maximum);
   }
   for (; c + kVector <= headDim; c += kVector) {
     FoldChannels<kType, 1>(rows, count, headDim, c, next, minimum, maximum);
@@ -71,13 +78,34 @@ void FoldRun(const uint8_t *rows, size_t count, size_t headDim, const uint8_t *n
   }
 }
 
+// Channels that are folded several vectors at a time, from their own order to that of LoadChannels, or back.
+template <uint8_t kType, bool kBack>
+HWY_INLINE void Arrange(size_t headDim, float *floats) {
+  const F32 d;
+  const size_t end = kType == LAGOON_BF16 ? headDim / (kFolded * kVector) * (kFolded * kVector) : 0;
+  for (size_t c = 0; c < end; c += 2 * kVector) {
+    Vector a, b;
+    if constexpr (kBack) {
+      a = hn::LoadU(d, floats + c);
+      b = hn::LoadU(d, floats + c + kVector);
+      hn::StoreInterleaved2(a, b, d, floats + c);
+    } else {
+      hn::LoadInterleaved2(d, floats + c, a, b);
+      hn::StoreU(a, d, floats + c);
+      hn::StoreU(b, d, floats + c + kVector);
+    }
+  }
+}
+
 template <uint8_t kType>
 void ChannelRangeTyped(const lagoon_row_run *runs, size_t runCount, size_t headDim, float *minimum, float *maximum) {
+  for (float *floats : {minimum, maximum}) Arrange<kType, false>(headDim, floats);
   for (size_t i = 0; i < runCount; ++i) {
     const bool isFollowed = i + 1 < runCount && runs[i + 1].count >= runs[i].count;
     FoldRun<kType>(static_cast<const uint8_t *>(runs[i].rows), runs[i].count, headDim,
                    isFollowed ? static_cast<const uint8_t *>(runs[i + 1].rows) : nullptr, minimum, maximum);
   }
+  for (float *floats : {minimum, maximum}) Arrange<kType, true>(headDim, floats);
 }
 
 template <uint8_t kType>

@@ -28,6 +28,25 @@ size_t CountAtLeast(const int32_t *order, size_t count, int32_t limit) {
   return found;
 }
 
+Extremes OrderAll(const float *scores, size_t count, int32_t *order) {
+  const F32 df;
+  const hn::RebindToSigned<F32> d;
+  auto least = hn::Set(d, INT_MAX);
+  auto most = hn::Set(d, INT_MIN);
+  size_t i = 0;
+  for (; i + kVector <= count; i += kVector) {
+    // -0 + 0 is +0; the bits of negative numbers descend.
+    const auto bits = hn::BitCast(d, hn::Add(hn::LoadU(df, scores + i), hn::Zero(df)));
+    const auto ordered = hn::Xor(bits, hn::And(hn::ShiftRight<31>(bits), hn::Set(d, INT_MAX)));
+    hn::StoreU(ordered, d, order + i);
+    least = hn::Min(least, ordered);
+    most = hn::Max(most, ordered);
+  }
+  Extremes extremes{hn::GetLane(hn::MinOfLanes(d, least)), hn::GetLane(hn::MaxOfLanes(d, most))};
+  for (; i < count; ++i) extremes.Include(order[i] = OrderOf(scores[i]));
+  return extremes;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace lagoon
 HWY_AFTER_NAMESPACE();
@@ -35,11 +54,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lagoon {
 HWY_EXPORT(CountAtLeast);
+HWY_EXPORT(OrderAll);
 }  // namespace lagoon
 
 extern "C" void lagoon_select_highest(const float *scores, size_t count, size_t keep, uint32_t *positions,
                                       int32_t *scratch) {
   using namespace lagoon;
-  SelectHighest(scores, count, keep, positions, scratch, LAGOON_DISPATCH(CountAtLeast));
+  SelectHighest(scores, count, keep, positions, scratch, LAGOON_DISPATCH(OrderAll),
+                LAGOON_DISPATCH(CountAtLeast));
 }
 #endif

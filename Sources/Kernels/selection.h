@@ -13,26 +13,49 @@ inline int32_t OrderOf(float value) {
   return static_cast<int32_t>(bits >> 31 ? bits ^ 0x7FFFFFFF : bits);
 }
 
-template <class CountAtLeast>
+struct Extremes {
+  int32_t least = INT_MAX;
+  int32_t most = INT_MIN;
+
+  void Include(int32_t order) {
+    least = order < least ? order : least;
+    most = order > most ? order : most;
+  }
+};
+
+// `orderAll` writes the order of all scores and returns its extremes; `countAtLeast` counts those at or above a limit.
+template <class OrderAll, class CountAtLeast>
 inline void SelectHighest(const float *scores, size_t count, size_t keep, uint32_t *positions, int32_t *order,
-                          CountAtLeast countAtLeast) {
+                          OrderAll orderAll, CountAtLeast countAtLeast) {
   if (keep == 0 || keep > count) return;
-  for (size_t i = 0; i < count; ++i) order[i] = OrderOf(scores[i]);
-  // The keep-th highest: the largest limit that `keep` reach, from its highest bit down.
-  int32_t limit = countAtLeast(order, count, 0) >= keep ? 0 : INT_MIN;
-  for (int bit = 30; bit >= 0; --bit) {
-    const int32_t higher = limit | static_cast<int32_t>(uint32_t{1} << bit);
+  const Extremes extremes = orderAll(scores, count, order);
+  // The keep-th highest: the largest limit that `keep` reach, from the highest bit down in which scores differ.
+  const uint32_t differing = static_cast<uint32_t>(extremes.least ^ extremes.most);
+  int bits = differing == 0 ? 0 : 32 - __builtin_clz(differing);
+  int32_t limit;
+  if (bits < 32) {
+    limit = extremes.least >> bits << bits;
+  } else {
+    limit = countAtLeast(order, count, 0) >= keep ? 0 : INT_MIN;
+    bits = 31;
+  }
+  while (bits > 0) {
+    --bits;
+    const int32_t higher = limit | static_cast<int32_t>(uint32_t{1} << bits);
     if (countAtLeast(order, count, higher) >= keep) limit = higher;
   }
-  // Of those that are equal to it, the first.
-  const size_t above = limit == INT_MAX ? 0 : countAtLeast(order, count, limit + 1);
-  size_t equal = keep - above;
-  size_t found = 0;
-  for (size_t i = 0; found < keep; ++i) {
-    const bool isEqual = order[i] == limit && equal > 0;
-    if (!(order[i] > limit || isEqual)) continue;
-    equal -= isEqual;
-    positions[found++] = static_cast<uint32_t>(i);
+  // Of those that are equal to it, the last are left out. No number has the lowest order.
+  size_t surplus = countAtLeast(order, count, limit) - keep;
+  for (size_t i = count; surplus > 0;) {
+    --i;
+    if (order[i] != limit) continue;
+    order[i] = INT_MIN;
+    --surplus;
+  }
+  // Without branches, which no CPU would foresee.
+  for (size_t i = 0, found = 0; found < keep; ++i) {
+    positions[found] = static_cast<uint32_t>(i);
+    found += order[i] >= limit;
   }
 }
 

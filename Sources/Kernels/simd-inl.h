@@ -89,6 +89,17 @@ HWY_INLINE void LoadEvenOdd(const uint8_t *from, Vector &even, Vector &odd) {
   odd = hn::BitCast(F32(), hn::And(pairs, hn::Set(d, 0xFFFF0000u)));
 }
 
+// Of each block of four lanes, the sums of a, b, c and e: lanes two apart first, then neighbours.
+HWY_INLINE Vector BlockSums(Vector a, Vector b, Vector c, Vector e) {
+  const F32 d;
+  const hn::RepartitionToWide<U32> wide;
+  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  const auto lower = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
+  const auto upper = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
+  return hn::Add(lower, upper);
+}
+
 // kVector elements from any address.
 template <uint8_t kType>
 HWY_INLINE Vector LoadFloats(const uint8_t *from) {
@@ -101,6 +112,18 @@ HWY_INLINE Vector LoadFloats(const uint8_t *from) {
     } else {
       return FloatsFromF16(bits);
     }
+  }
+}
+
+// kCount vectors of channels from any address. bf16 comes in pairs of vectors, the even channels of both and then the odd ones: whatever
+// meets them is arranged in the same way.
+template <uint8_t kType, size_t kCount>
+HWY_INLINE void LoadChannels(const uint8_t *from, Vector (&channels)[kCount]) {
+  if constexpr (kType == LAGOON_BF16) {
+    static_assert(kCount % 2 == 0, "pairs");
+    for (size_t v = 0; v < kCount; v += 2) LoadEvenOdd(from + v * kVector * 2, channels[v], channels[v + 1]);
+  } else {
+    for (size_t v = 0; v < kCount; ++v) channels[v] = LoadFloats<kType>(from + v * kVector * ElementBytes(kType));
   }
 }
 

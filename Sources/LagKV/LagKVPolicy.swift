@@ -33,30 +33,62 @@ public struct LagKVPolicy: RetentionPolicy {
   ) -> [Float] {
     precondition(partition.reduce(0) { $0 + $1.count } == place.lag, "the partition's rows are its lag")
     precondition((1...Int(LAGOON_MAX_HEAD_DIM)).contains(place.headDim))
-    var scores = [Float](repeating: 0, count: place.lag)
-    let keys = partition.map { lagoon_row_run(rows: $0.keys, count: $0.count) }
-    let values = partition.map { lagoon_row_run(rows: $0.values, count: $0.count) }
-    let leadingKeys = reference.map { lagoon_row_run(rows: $0.keys, count: $0.count) }
-    let leadingValues = reference.map { lagoon_row_run(rows: $0.values, count: $0.count) }
-    let next = following.map { lagoon_row_run(rows: $0.keys, count: $0.count) }
-    addScores(of: keys, leading: leadingKeys, next: leadingValues, weight: 1, place, to: &scores)
-    addScores(of: values, leading: leadingValues, next: next, weight: valueWeight, place, to: &scores)
-    return scores
+    return [Float](unsafeUninitializedCapacity: place.lag) { scores, count in
+      scores.initialize(repeating: 0)
+      count = place.lag
+      let runs = 2 * (partition.count + reference.count) + following.count
+      withUnsafeTemporaryAllocation(of: lagoon_row_run.self, capacity: runs) { memory in
+        var lists = RunLists(memory)
+        let keys = lists.add(partition) { $0.keys }
+        let values = lists.add(partition) { $0.values }
+        let leadingKeys = lists.add(reference) { $0.keys }
+        let leadingValues = lists.add(reference) { $0.values }
+        let next = lists.add(following) { $0.keys }
+        addScores(of: keys, leading: leadingKeys, next: leadingValues, weight: 1, place, to: scores)
+        addScores(of: values, leading: leadingValues, next: next, weight: valueWeight, place, to: scores)
+      }
+    }
   }
 
   /// - Parameter next: what will be read next.
   private func addScores(
-    of rows: [lagoon_row_run], leading: [lagoon_row_run], next: [lagoon_row_run], weight: Float,
-    _ place: PartitionPlace, to scores: inout [Float]
+    of rows: RunLists.List, leading: RunLists.List, next: RunLists.List, weight: Float,
+    _ place: PartitionPlace,
+    to scores: UnsafeMutableBufferPointer<Float>
   ) {
     let type = place.elementType.rawValue
-    var minimum = [Float](repeating: .infinity, count: place.headDim)
-    var maximum = [Float](repeating: -.infinity, count: place.headDim)
-    lagoon_channel_range(leading, leading.count, type, place.headDim, &minimum, &maximum)
-    var deviations = [Float](repeating: 0, count: place.lag)
-    // `scores` checked that the blocks add up to the buffer's length.
-    lagoon_normalised_std(
-      rows, rows.count, next, next.count, type, place.headDim, minimum, maximum, &deviations)
-    lagoon_add_softmax(&deviations, place.lag, weight, &scores)
+    let headDim = place.headDim
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * headDim + place.lag) { memory in
+      guard let minimum = memory.baseAddress else { return }
+      let (maximum, deviations) = (minimum + headDim, minimum + 2 * headDim)
+      minimum.initialize(repeating: .infinity, count: headDim)
+      maximum.initialize(repeating: -.infinity, count: headDim)
+      lagoon_channel_range(leading.baseAddress, leading.count, type, headDim, minimum, maximum)
+      // `scores` checked that the blocks add up to the buffer's length.
+      lagoon_normalised_std(
+        rows.baseAddress, rows.count, next.baseAddress, next.count, type, headDim, minimum, maximum,
+        deviations)
+      lagoon_add_softmax(deviations, place.lag, weight, scores.baseAddress)
+    }
+  }
+}
+
+/// Lists of runs, one behind the other in memory that is large enough.
+private struct RunLists {
+  typealias List = UnsafeBufferPointer<lagoon_row_run>
+
+  private let memory: UnsafeMutableBufferPointer<lagoon_row_run>
+  private var used = 0
+
+  init(_ memory: UnsafeMutableBufferPointer<lagoon_row_run>) { self.memory = memory }
+
+  /// The blocks' keys or their values.
+  mutating func add(_ blocks: [RowBlock], _ rows: (RowBlock) -> UnsafeRawPointer) -> List {
+    let first = used
+    for block in blocks {
+      memory.initializeElement(at: used, to: lagoon_row_run(rows: rows(block), count: block.count))
+      used += 1
+    }
+    return List(rebasing: memory[first..<used])
   }
 }

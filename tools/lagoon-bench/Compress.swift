@@ -122,14 +122,19 @@ private final class CompressedRows {
   private var rowBytes: Int { shape.headDim * type.byteCount }
 
   private func gather(_ selected: [UInt32], _ blocks: [RowBlock]) {
-    var next = 0
-    for (slab, block) in blocks.enumerated() {
-      let first = UInt32(slab * slots)
-      let end = selected[next...].firstIndex { $0 >= first + UInt32(slots) } ?? selected.count
-      let rows = selected[next..<end].map { $0 - first }
-      lagoon_gather_rows(block.keys, rowBytes, rows, rows.count, target + next * rowBytes)
-      lagoon_gather_rows(block.values, rowBytes, rows, rows.count, target + (kept + next) * rowBytes)
-      next = end
+    selected.withUnsafeBufferPointer { selected in
+      var next = 0
+      for (slab, block) in blocks.enumerated() {
+        let first = UInt32(slab * slots)
+        var end = next
+        while end < selected.count, selected[end] < first + UInt32(slots) { end += 1 }
+        let rows = UnsafeBufferPointer(rebasing: selected[next..<end])
+        lagoon_gather_rows(
+          block.keys, rowBytes, rows.baseAddress, rows.count, first, target + next * rowBytes)
+        lagoon_gather_rows(
+          block.values, rowBytes, rows.baseAddress, rows.count, first, target + (kept + next) * rowBytes)
+        next = end
+      }
     }
   }
 }

@@ -43,11 +43,11 @@ ptrdiff_t lagoon_first_nonfinite_scalar(const void *elements, uint8_t type, size
 
 // -- Moving rows and bytes (planes.cc) -----------------------------------------------------------------
 
-// destination[i] = source[rows[i]] for rows of `rowBytes` bytes.
-void lagoon_gather_rows(const void *source, size_t rowBytes, const uint32_t *rows, size_t count,
+// destination[i] = source[rows[i] - first] for rows of `rowBytes` bytes; rows[i] ≥ first.
+void lagoon_gather_rows(const void *source, size_t rowBytes, const uint32_t *rows, size_t count, uint32_t first,
                         void *destination);
 void lagoon_gather_rows_scalar(const void *source, size_t rowBytes, const uint32_t *rows, size_t count,
-                               void *destination);
+                               uint32_t first, void *destination);
 
 // Byte b of element i moves to destination[b * count + i]: equal-meaning bytes lie together and compress
 // better. `lagoon_join_planes` is the inverse.
