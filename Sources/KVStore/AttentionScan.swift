@@ -184,8 +184,9 @@ extension Session {
 }
 
 extension LayerPlan {
-  /// Slabs of the kept stream that one snapshot reads, about: short transactions, whatever the length of the session.
-  private static let slabsPerSnapshot = 512
+  /// Slabs of the kept stream that one snapshot reads, about: 270 MB, so that transactions end whatever the length of the session, and few
+  /// enough snapshots that threads seldom have to be called anew.
+  private static let slabsPerSnapshot = 4096
 
   /// Slab indices of the kept stream that one snapshot reads. Where the kept rows come out of frames, as many as make a split of
   /// attention: so the splits, and with them the bits, are the same in both codecs.

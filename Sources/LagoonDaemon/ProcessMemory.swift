@@ -5,8 +5,8 @@ import Glibc
 public enum ProcessMemory {
   /// Keeps the memory of one write transaction from going back and forth between the process and the system: commits are
   /// faster, and the daemon's memory stays where the first commits took it. For a process that is nothing but a daemon,
-  /// before it allocates much. What an attend works in, some hundred KiB, stays too.
-  public static func settle() { lagoon_keep_freed_memory(8 << 20, 1 << 20) }
+  /// before it allocates much. What an attend works in, up to 2 MiB and some, stays too.
+  public static func settle() { lagoon_keep_freed_memory(8 << 20, 4 << 20) }
 
   /// Bytes of resident anonymous memory (`RssAnon` of /proc/self/status): what the daemon allocated, without mapped files
   /// and arenas. 0 where the kernel does not say.

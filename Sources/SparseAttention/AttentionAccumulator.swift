@@ -101,33 +101,41 @@ public struct AttentionAccumulator: ~Copyable {
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
     let work = keyRows * layout.perHead * shape.headDim
     let threads = work > Self.inlineWork ? pool?.threads ?? 1 : 1
-    let headsPerItem = Self.headsPerItem(shape.kvHeads, splits: cut.count, threads: threads)
-    let items =
-      bySplits ? cut.count * ((shape.kvHeads + headsPerItem - 1) / headsPerItem) : tiles * shape.kvHeads
-    let parallel = threads > 1 && items > 1
-    let participants = parallel ? threads : 1
-    let direct = isEmpty ? 1 : 0
-    isEmpty = false
-
+    let rowsPerPart = bySplits ? layout.count : tokensPerTile * shape.group
+    let splitsAtOnce = bySplits ? Self.splitsAtOnce(rows: rowsPerPart, padded: layout.padded) : cut.count
     let scratchStride = Self.scratchStride(
-      headDim: shape.headDim, rows: bySplits ? layout.perHead : tokensPerTile * shape.group)
-    let pass = AttentionPass(
-      blocks: blocks, cut: cut, queries: storage, sums: sums,
-      parts: parts(
-        cut.count == direct ? 0 : bySplits ? cut.count - direct : participants,
-        rows: bySplits ? layout.count : tokensPerTile * shape.group),
-      direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
-      headsPerItem: headsPerItem, participants: participants,
-      scratch: scratch.take(participants * scratchStride), scratchStride: scratchStride,
-      runs: runs(Block.Run.self, 2 * participants * cut.mostBlocks), mostRuns: cut.mostBlocks)
-    Self.run(items, parallel: parallel, pool) { item, participant in
-      if bySplits {
-        pass.attend(splitItem: item, participant: participant)
-      } else {
-        pass.attend(tileItem: item, participant: participant)
+      headDim: shape.headDim, rows: bySplits ? layout.perHead : rowsPerPart)
+    for first in stride(from: 0, to: cut.count, by: splitsAtOnce) {
+      let splits = first..<min(first + splitsAtOnce, cut.count)
+      let headsPerItem = Self.headsPerItem(shape.kvHeads, splits: splits.count, threads: threads)
+      let items =
+        bySplits ? splits.count * ((shape.kvHeads + headsPerItem - 1) / headsPerItem) : tiles * shape.kvHeads
+      let parallel = threads > 1 && items > 1
+      let participants = parallel ? threads : 1
+      let direct = isEmpty ? 1 : 0
+      isEmpty = false
+      let pass = AttentionPass(
+        blocks: blocks, cut: cut, splits: splits, queries: storage, sums: sums,
+        parts: parts(
+          splits.count == direct ? 0 : bySplits ? splits.count - direct : participants, rows: rowsPerPart),
+        direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
+        headsPerItem: headsPerItem, participants: participants,
+        scratch: scratch.take(participants * scratchStride), scratchStride: scratchStride,
+        runs: runs(Block.Run.self, 2 * participants * cut.mostBlocks), mostRuns: cut.mostBlocks)
+      Self.run(items, parallel: parallel, pool) { item, participant in
+        if bySplits {
+          pass.attend(splitItem: item, participant: participant)
+        } else {
+          pass.attend(tileItem: item, participant: participant)
+        }
       }
+      if bySplits { pass.merge() }
     }
-    if bySplits { pass.merge() }
+  }
+
+  /// Few queries: splits whose parts take some 2 MiB together.
+  private static func splitsAtOnce(rows: Int, padded: Int) -> Int {
+    max(1, (2 << 20) / (RunningSums.floats(rows: rows, padded: padded) * MemoryLayout<Float>.stride))
   }
 
   /// All heads of a split together if there are many splits, fewer where the threads would not end together.

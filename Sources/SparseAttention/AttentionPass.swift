@@ -14,6 +14,8 @@ import Kernels
 struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let blocks: [Block]
   let cut: AttentionCut
+  /// Those that this pass goes through.
+  let splits: Range<Int>
   let queries: UnsafeMutablePointer<Float>
   /// Of all splits so far.
   let sums: RunningSums
@@ -39,24 +41,25 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
 
   /// The split and the heads of an item (few queries); nil: there is none.
   private func part(_ item: Int) -> (split: Int, heads: Range<Int>)? {
-    let (split, group) = item.quotientAndRemainder(dividingBy: groups)
+    let (index, group) = item.quotientAndRemainder(dividingBy: groups)
     let heads = group * headsPerItem..<min((group + 1) * headsPerItem, layout.shape.kvHeads)
-    return split < cut.count ? (split, heads) : nil
+    return index < splits.count ? (splits.lowerBound + index, heads) : nil
   }
 
   /// Few queries: one split, some heads.
   func attend(splitItem item: Int, participant: Int) {
     guard let (split, heads) = part(item) else { return }
-    let target = split < direct ? sums : parts[split - direct]
-    if split >= direct { target.clear(heads, layout) }
+    let part = split - splits.lowerBound - direct
+    let target = part < 0 ? sums : parts[part]
+    if part >= 0 { target.clear(heads, layout) }
     // Threads take items in turns, so this is probably the one that this thread takes next.
-    let next = part(item + participants).map { ($0.split, $0.heads.lowerBound) }
+    let next = self.part(item + participants).map { ($0.split, $0.heads.lowerBound) }
     walk(split, heads, participant, next: next) { head in rows(head, tile: 0, target) }
   }
 
   /// Few queries, once every split is done.
   func merge() {
-    for part in parts.prefix(cut.count - direct) {
+    for part in parts.prefix(splits.count - direct) {
       for head in 0..<layout.shape.kvHeads {
         merge(rows(head, tile: 0, part), into: rows(head, tile: 0, sums))
       }
@@ -67,10 +70,10 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   func attend(tileItem item: Int, participant: Int) {
     let (head, tile) = item.quotientAndRemainder(dividingBy: tiles)
     let all = rows(head, tile: tile, sums)
-    if direct == 1 { walk(0, head..<head + 1, participant) { _ in all } }
-    guard cut.count > direct else { return }
+    if direct == 1 { walk(splits.lowerBound, head..<head + 1, participant) { _ in all } }
+    guard splits.count > direct else { return }
     let part = parts[participant].rows(like: all)
-    for split in direct..<cut.count {
+    for split in splits.dropFirst(direct) {
       parts[participant].clear(all.rows, padded: layout.padded)
       walk(split, head..<head + 1, participant) { _ in part }
       merge(part, into: all)

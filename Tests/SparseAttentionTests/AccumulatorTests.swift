@@ -137,6 +137,27 @@ import Testing
     }
   }
 
+  /// One query of wide rows over more splits than are gone through at once has the bits that it has beside another, where nothing is
+  /// kept of each split.
+  @Test func bitsDoNotDependOnHowManySplitsGoAtOnce() throws {
+    let shape = try AttentionShape(queryHeads: 64, kvHeads: 4, headDim: 1024)
+    let q = Tensor(random: 3, heads: 64, tokens: 2, headDim: 1024, type: .float32)
+    let k = Tensor(random: 4, heads: 4, tokens: 256, headDim: 1024, type: .bfloat16)
+    let v = Tensor(random: 5, heads: 4, tokens: 256, headDim: 1024, type: .bfloat16)
+    // Ten splits of 512 rows, of which eight fit.
+    let blocks = (0..<20).map { _ in block(k, v, rows: 0..<256) }
+    let both = attend(shape, q.view, [blocks])
+    let first = Attended(out: Array(both.out[..<65_536]), lse: Array(both.lse[..<64]))
+    for pool in [nil, WorkerPool(threads: 3)] {
+      #expect(attend(shape, q.view.slice(tokens: 0..<1), [blocks], pool: pool).isIdentical(to: first))
+    }
+    // Twenty times the same rows weigh as they do once.
+    let logOf20: Float = 2.9957323
+    let once = attend(shape, q.view, [[blocks[0]]])
+    let repeated = Attended(out: both.out, lse: both.lse.map { $0 - logOf20 })
+    #expect(repeated.difference(from: once) <= 1e-5)
+  }
+
   @Test func queriesThatSeeNothingGiveZero() throws {
     let shape = try AttentionShape(queryHeads: 2, kvHeads: 1, headDim: 8)
     let q = Tensor(random: 1, heads: 2, tokens: 3, headDim: 8, type: .float32)
