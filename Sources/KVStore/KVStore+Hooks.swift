@@ -38,6 +38,9 @@ extension KVStore {
   /// Changes that wait for the writer thread.
   package var queuedWrites: Int { writerIfAny?.queued ?? 0 }
 
+  /// Staging buffers that nobody uses and that have not been given back to the system.
+  package var freeStagingBuffers: Int { slabPool.count }
+
   /// Runs `body` while a reader holds the snapshot of now.
   package func withSnapshotHeld(_ body: () throws -> Void) throws {
     var failure: (any Error)?

@@ -99,7 +99,7 @@ public final class KVStore: Sendable {
     let writer = Writer(
       environment: environment,
       ledger: ledger ?? Ledger(quotaBytes: options.quotaBytes, usage: .init()),
-      hasTombstones: tombstones > 0, readerLagLimit: options.readerLagLimit)
+      hasTombstones: tombstones > 0, readerLagLimit: options.readerLagLimit, slabPool: slabPool)
     self.options = options
     self.folder = folder
     self.environment = environment

@@ -23,18 +23,42 @@ final class SlabBuffer {
   deinit { pool.give(value - SlabShape.valueOffset) }
 }
 
-/// Keeps a few freed slab buffers, so that small commits do not map and unmap memory each time.
+/// Keeps freed slab buffers, so that commits do not map memory anew each time: a fresh page costs more than filling it. While
+/// commits follow each other as many as models of a hundred layers use, a few else.
 final class SlabPool: Sendable {
   /// Addresses of mapped blocks of `SlabShape.storedBytes` bytes that nobody uses.
   private let free = Mutex<[UInt]>([])
   private let limit: Int
+  private let limitWhenIdle: Int
 
-  init(limit: Int = 128) { self.limit = limit }
+  /// - Parameters:
+  ///   - limit: 136 MiB of buffers.
+  ///   - limitWhenIdle: those that ``trim()`` leaves, 8.5 MiB.
+  init(limit: Int = 2048, limitWhenIdle: Int = 128) {
+    self.limit = limit
+    self.limitWhenIdle = limitWhenIdle
+  }
 
-  deinit {
-    free.withLock { blocks in
-      for block in blocks { munmap(UnsafeMutableRawPointer(bitPattern: block), SlabShape.storedBytes) }
+  deinit { release(all: free.withLock { $0 }) }
+
+  /// Free buffers.
+  var count: Int { free.withLock { $0.count } }
+
+  /// There are more free buffers than are kept when nothing is done.
+  var hasSurplus: Bool { count > limitWhenIdle }
+
+  /// Gives the surplus back to the system.
+  func trim() {
+    let surplus = free.withLock { blocks in
+      let surplus = Array(blocks.dropFirst(limitWhenIdle))
+      blocks.removeLast(surplus.count)
+      return surplus
     }
+    release(all: surplus)
+  }
+
+  private func release(all blocks: [UInt]) {
+    for block in blocks { munmap(UnsafeMutableRawPointer(bitPattern: block), SlabShape.storedBytes) }
   }
 
   fileprivate func take() throws(StoreError) -> UnsafeMutableRawPointer {

@@ -80,17 +80,22 @@ final class Writer: Sendable {
   private let queue: Monitor<Queue>
   private let thread = Mutex<OSThread?>(nil)
   private let readerLagLimit: Int
+  private let slabPool: SlabPool
 
   /// Slabs that a group of commits writes at most, unless one commit alone is larger: 64 MiB.
   private static let groupLimit = (64 << 20) / SlabShape.storedBytes
   /// Slabs that one reclaiming transaction frees.
   static let reclaimLimit = 1000
+  private static let idleMilliseconds = 1000
 
-  init(environment: Environment, ledger: Ledger, hasTombstones: Bool, readerLagLimit: Int) {
+  init(
+    environment: Environment, ledger: Ledger, hasTombstones: Bool, readerLagLimit: Int, slabPool: SlabPool
+  ) {
     self.environment = environment
     self.ledger = Mutex(ledger)
     queue = Monitor(Queue(hasTombstones: hasTombstones))
     self.readerLagLimit = readerLagLimit
+    self.slabPool = slabPool
   }
 
   func start() throws(StoreError) {
@@ -137,8 +142,7 @@ final class Writer: Sendable {
     let written = WrittenBytes()
     var afterCommit = false
     while true {
-      let action = queue.wait { $0.next(afterCommit: afterCommit, limit: Self.groupLimit) }
-      switch action {
+      switch nextAction(afterCommit) {
       case .commit(let jobs):
         commit(jobs, written)
         afterCommit = true
@@ -149,6 +153,16 @@ final class Writer: Sendable {
         return
       }
     }
+  }
+
+  /// Waits for something to do. After a while of nothing, buffers of large commits go back to the system.
+  private func nextAction(_ afterCommit: Bool) -> Queue.Action {
+    let next: (inout Queue) -> Queue.Action? = { $0.next(afterCommit: afterCommit, limit: Self.groupLimit) }
+    if slabPool.hasSurplus {
+      if let action = queue.wait(milliseconds: Self.idleMilliseconds, next) { return action }
+      slabPool.trim()
+    }
+    return queue.wait(next)
   }
 }
 

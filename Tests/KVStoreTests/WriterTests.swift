@@ -38,6 +38,21 @@ import Testing
     #expect(store.statistics.commits == 8)
   }
 
+  /// A commit over many layers leaves its buffers to the next one, and after a while of nothing but a few go back to the system.
+  @Test func buffersOfLargeCommitsStayForTheNextAlone() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(configuration(layers: 50, document: Self.document, policy: .full))
+    try session.ingest(Self.document, [0..<500], capacity: 512)
+    let first = store.freeStagingBuffers
+    #expect(first > 128)
+    try session.ingest(Self.document, [500..<600], capacity: 512)
+    #expect(store.freeStagingBuffers >= first)
+    try Waiting.until { store.freeStagingBuffers == 128 }
+    try session.ingest(Self.document, [600..<700], capacity: 512)
+    #expect(try session.holds(Self.document, tokens: 700))
+  }
+
   /// A reader that stays on its snapshot makes commits wait, but not for ever, and the file grows by what it pins alone.
   @Test func aLaggingReaderIsWaitedForButNotForEver() throws {
     let fixture = StoreFixture()

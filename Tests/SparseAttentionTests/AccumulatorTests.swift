@@ -144,7 +144,7 @@ import Testing
     let q = Tensor(random: 3, heads: 64, tokens: 2, headDim: 1024, type: .float32)
     let k = Tensor(random: 4, heads: 4, tokens: 256, headDim: 1024, type: .bfloat16)
     let v = Tensor(random: 5, heads: 4, tokens: 256, headDim: 1024, type: .bfloat16)
-    // Ten splits of 512 rows, of which eight fit.
+    // Ten splits of 512 rows, more than fit.
     let blocks = (0..<20).map { _ in block(k, v, rows: 0..<256) }
     let both = attend(shape, q.view, [blocks])
     let first = Attended(out: Array(both.out[..<65_536]), lse: Array(both.lse[..<64]))

@@ -8,7 +8,7 @@ struct Append: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Streaming chunks in with a commit each, beside plain LMDB puts of the bytes actually written.",
     discussion: """
-      128-token chunks of 8 layers × 8 KV heads × 128, bf16, LagKV with lag 128 and ratio 1/4, through the arena. The ceiling
+      128-token chunks of 8 layers (or --layers) × 8 KV heads × 128, bf16, LagKV with lag 128 and ratio 1/4, through the arena. The ceiling
       puts as many pages into a plain LMDB environment under the same flags, measured between the commits.
       """)
 
@@ -18,11 +18,15 @@ struct Append: ParsableCommand {
   @Option(help: "Chunks of 128 tokens.")
   var chunks = 64
 
+  @Option(help: "Layers.")
+  var layers = 8
+
   @OptionGroup var output: JSONOption
 
   func validate() throws {
-    guard ["process", "ordered", "full"].contains(durability), chunks > 4 else {
-      throw ValidationError("--durability is process, ordered or full, and --chunks more than 4")
+    guard ["process", "ordered", "full"].contains(durability), chunks > 4, (1...256).contains(layers) else {
+      throw ValidationError(
+        "--durability is process, ordered or full, --chunks more than 4, --layers in 1...256")
     }
   }
 
@@ -37,7 +41,7 @@ struct Append: ParsableCommand {
 
     let connection = try LagoonConnection(socketPath: daemon.socketPath, arenaBytes: 64 << 20)
     var shape = BenchShape()
-    shape.layers = 8
+    shape.layers = layers
     var parameters = shape.session("bench-append", .bfloat16)
     (parameters.sinks, parameters.lag, parameters.ratio) = (16, 128, 0.25)
     let session = try connection.createSession(parameters)
@@ -65,7 +69,8 @@ struct Append: ParsableCommand {
     try report(
       [
         Figure(
-          name: "append and commit, \(durability)", figure: bytes / (appends.median + commits.median) / 1e9,
+          name: "append and commit, \(layers) layers, \(durability)",
+          figure: bytes / (appends.median + commits.median) / 1e9,
           ceiling: bytes / puts.median / 1e9, unit: "GB/s written", ceilingIs: "plain LMDB puts",
           target: .atLeast(0.6),
           details: [
