@@ -58,10 +58,14 @@ protocol RowVisitor: AnyObject {
   func add(_ blocks: [EightBitBlock], pool: WorkerPool?)
   /// What was added is about to go.
   func flush(pool: WorkerPool?)
+  /// Slabs of the kept stream that one snapshot shows, about.
+  var slabsPerSnapshot: Int { get }
 }
 
 extension RowVisitor {
   func flush(pool: WorkerPool?) {}
+  /// 35 MB, which many queries take some hundred milliseconds for.
+  var slabsPerSnapshot: Int { 512 }
 }
 
 /// Attention, forward. The rows of a snapshot are attended to together, so that the threads of the pool share all of them.
@@ -70,6 +74,9 @@ final class RunningAttention: RowVisitor {
   private var waiting: [[KeyValueBlock]] = []
 
   init(_ accumulator: consuming AttentionAccumulator) { self.accumulator = accumulator }
+
+  /// Few queries read 280 MB in some ten milliseconds, and threads that are called for less of it begin late each time.
+  var slabsPerSnapshot: Int { accumulator.hasFewQueries ? 4096 : 512 }
 
   func add(_ runs: [RowRun], of place: RowPlace, _ type: ElementType, causal: Bool, pool: WorkerPool?) {
     waiting.append(runs.map { $0.block(type, causal: causal) })
@@ -109,7 +116,7 @@ extension Session {
       let seen: Scanned = try store.environment.read { view throws(StoreError) in
         let record = try self.record(view, tail, ifTokens: isFirst ? ifTokens : nil)
         let plan = self.plan(of: record).layers[layer]
-        let next = index + plan.scannedIndices
+        let next = index + plan.scannedIndices(visitor.slabsPerSnapshot)
         let rows = LayerRows(
           stored: StoredLayer(record: record, plan: plan, layer: layer), staged: tail?.layers[layer],
           validated: store.validated, decoder: decoder)
@@ -184,14 +191,11 @@ extension Session {
 }
 
 extension LayerPlan {
-  /// Slabs of the kept stream that one snapshot reads, about: 270 MB, so that transactions end whatever the length of the session, and few
-  /// enough snapshots that threads seldom have to be called anew.
-  private static let slabsPerSnapshot = 4096
-
-  /// Slab indices of the kept stream that one snapshot reads. Where the kept rows come out of frames, as many as make a split of
-  /// attention: so the splits, and with them the bits, are the same in both codecs.
-  fileprivate var scannedIndices: Int {
-    let most = max(1, Self.slabsPerSnapshot / shape.groups)
+  /// Slab indices of the kept stream that one snapshot of about `slabs` slabs reads: transactions end, whatever the length of the session. Where
+  /// the kept rows come out of frames, as many as make a split of attention: so the splits, and with them the bits, are the same in both
+  /// codecs.
+  fileprivate func scannedIndices(_ slabs: Int) -> Int {
+    let most = max(1, slabs / shape.groups)
     let split = min(most, AttentionAccumulator.blocksPerSplit(rows: shape.slots))
     return hasColdFrames ? split : most / split * split
   }

@@ -63,6 +63,9 @@ public struct AttentionAccumulator: ~Copyable {
   /// Few queries: how finely the work is cut, so that no thread waits long for the last item of another.
   private static let itemsPerThread = 8
 
+  /// Reading the keys takes longer than computing with them.
+  public var hasFewQueries: Bool { layout.perHead <= Self.fewRows }
+
   /// A list of blocks with `rows` rows each (but the last) may come in several calls without any change of bits if all but the last
   /// of them bring a multiple of this many blocks of every head.
   public static func blocksPerSplit(rows: Int) -> Int {
@@ -97,7 +100,7 @@ public struct AttentionAccumulator: ~Copyable {
     if keyRows == 0 || tokens == 0 { return }
     let cut = AttentionCut(lists)
     let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
-    let bySplits = layout.perHead <= Self.fewRows && cut.count > 1
+    let bySplits = hasFewQueries && cut.count > 1
     let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
     let work = keyRows * layout.perHead * shape.headDim
     let threads = work > Self.inlineWork ? pool?.threads ?? 1 : 1

@@ -59,7 +59,8 @@ struct BenchmarkResults {
 
   private static let order = [
     "memory", "compress", "attend-decode", "attend-chunk", "backward", "latency", "append-process",
-    "append-ordered", "decode", "tokens", "rounding", "clients", "churn", "open", "ageing", "growth", "codec",
+    "append-ordered", "append-layers", "decode", "tokens", "rounding", "clients", "churn", "open", "ageing",
+    "growth", "codec",
   ]
 
   init(folder: String) throws {

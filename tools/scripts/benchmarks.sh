@@ -29,6 +29,7 @@ measure backward "$bench" backward
 measure latency "$bench" latency
 measure append-process "$bench" append --durability process
 measure append-ordered "$bench" append --durability ordered
+measure append-layers "$bench" append --durability ordered --layers 32
 measure decode "$bench" decode
 measure tokens "$bench" tokens data/kjv-tiny --text "$text"
 measure rounding "$bench" rounding data/kjv-tiny --text "$text"
