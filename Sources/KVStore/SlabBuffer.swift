@@ -30,6 +30,7 @@ final class SlabPool: Sendable {
   private let free = Mutex<[UInt]>([])
   private let limit: Int
   private let limitWhenIdle: Int
+  private let noteSurplus = Mutex<(@Sendable () -> Void)?>(nil)
 
   /// - Parameters:
   ///   - limit: 136 MiB of buffers.
@@ -44,8 +45,8 @@ final class SlabPool: Sendable {
   /// Free buffers.
   var count: Int { free.withLock { $0.count } }
 
-  /// There are more free buffers than are kept when nothing is done.
-  var hasSurplus: Bool { count > limitWhenIdle }
+  /// Calls `body` whenever free buffers become more than are kept when nothing is done.
+  func onSurplus(_ body: @escaping @Sendable () -> Void) { noteSurplus.withLock { $0 = body } }
 
   /// Gives the surplus back to the system.
   func trim() {
@@ -75,11 +76,12 @@ final class SlabPool: Sendable {
   }
 
   fileprivate func give(_ block: UnsafeMutableRawPointer) {
-    let kept = free.withLock { blocks in
-      guard blocks.count < limit else { return false }
+    let count: Int? = free.withLock { blocks in
+      guard blocks.count < limit else { return nil }
       blocks.append(UInt(bitPattern: block))
-      return true
+      return blocks.count
     }
-    if !kept { munmap(block, SlabShape.storedBytes) }
+    if count == nil { munmap(block, SlabShape.storedBytes) }
+    if count == limitWhenIdle + 1 { noteSurplus.withLock { $0 }?() }
   }
 }

@@ -49,6 +49,8 @@ final class Writer: Sendable {
     var isClosing = false
     /// Deleted sessions wait to be reclaimed.
     var hasTombstones: Bool
+    /// There are more free buffers than should stay.
+    var hasSurplus = false
     /// Reclaiming failed; it is not tried again before the next commit or deletion.
     var reclaimFailed = false
 
@@ -99,6 +101,7 @@ final class Writer: Sendable {
   }
 
   func start() throws(StoreError) {
+    slabPool.onSurplus { [weak self] in self?.queue.withLock(notify: true) { $0.hasSurplus = true } }
     let started = try OSThread { [self] in run() }
     thread.withLock { $0 = started }
   }
@@ -158,11 +161,16 @@ final class Writer: Sendable {
   /// Waits for something to do. After a while of nothing, buffers of large commits go back to the system.
   private func nextAction(_ afterCommit: Bool) -> Queue.Action {
     let next: (inout Queue) -> Queue.Action? = { $0.next(afterCommit: afterCommit, limit: Self.groupLimit) }
-    if slabPool.hasSurplus {
+    while true {
+      let action: Queue.Action? = queue.wait { queue -> Queue.Action?? in
+        if let action = next(&queue) { return .some(action) }
+        return queue.hasSurplus ? .some(nil) : nil
+      }
+      if let action { return action }
       if let action = queue.wait(milliseconds: Self.idleMilliseconds, next) { return action }
+      queue.withLock { $0.hasSurplus = false }
       slabPool.trim()
     }
-    return queue.wait(next)
   }
 }
 
