@@ -44,6 +44,17 @@ enum Waiting {
   }
 }
 
+extension DispatchGroup {
+  /// Runs `body` on a thread of its own. A queue's threads are as many as cores, and other tests may hold them for minutes.
+  func thread(_ body: @escaping @Sendable () -> Void) {
+    enter()
+    Thread.detachNewThread {
+      body()
+      self.leave()
+    }
+  }
+}
+
 /// SplitMix64.
 struct Generator: RandomNumberGenerator {
   var state: UInt64

@@ -14,17 +14,16 @@ import Testing
     let names = (0..<8).map { "book \($0)" }
     for name in names { _ = try store.create(configuration(name, document: document)) }
     let before = store.statistics.commitGroups
-    let queue = DispatchQueue(label: "commits", attributes: .concurrent)
     let done = DispatchGroup()
     try store.withWriterHeld {
       for name in names {
-        queue.async(group: done) {
+        done.thread {
           let failure = code { try store.open(name, expecting: .init()).ingest(document, [0..<50]) }
           #expect(failure == nil)
         }
       }
       if bad {
-        queue.async(group: done) {
+        done.thread {
           #expect(
             code { _ = try store.create(configuration("book 3", document: document)) } == .alreadyExists)
         }
@@ -87,10 +86,9 @@ import Testing
     let document = Self.document
     for i in 0..<4 { _ = try store.create(configuration("book \(i)", document: document)) }
     let done = DispatchGroup()
-    let queue = DispatchQueue(label: "commits", attributes: .concurrent)
     try store.withWriterHeld {
       for i in 0..<4 {
-        queue.async(group: done) {
+        done.thread {
           #expect(code { try store.open("book \(i)", expecting: .init()).ingest(document, [0..<50]) } == nil)
         }
       }
