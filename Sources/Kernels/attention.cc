@@ -47,17 +47,6 @@ Tile Unpacked(const Tile &tile, size_t headDim, size_t padded, float *keys, floa
   return to;
 }
 
-// The queries, arranged as LoadChannels arranges bf16.
-HWY_INLINE void ArrangeEvenOdd(const float *HWY_RESTRICT queries, size_t floats, float *HWY_RESTRICT to) {
-  const F32 d;
-  for (size_t c = 0; c < floats; c += 2 * kVector) {
-    Vector even, odd;
-    hn::LoadInterleaved2(d, queries + c, even, odd);
-    hn::Store(even, d, to + c);
-    hn::Store(odd, d, to + c + kVector);
-  }
-}
-
 // Rows that are whole vectors are read in place; narrow ones are converted once if several blocks of queries use them. What
 // is computed from them is the same.
 template <uint8_t kType, bool kEvenOdd>

@@ -56,17 +56,10 @@ struct Normaliser {
       low[c] = minimum[c] * kQuarter;
       inverse[c] = InverseQuarterRange(minimum[c], maximum[c]);
     }
-    for (c = 0; kEvenOdd<kType> && c + kLanes <= headDim; c += kLanes) {
-      Arrange(low + c);
-      Arrange(inverse + c);
+    if constexpr (kEvenOdd<kType>) {
+      const size_t whole = headDim / kLanes * kLanes;
+      for (float *floats : {low, inverse}) ArrangeEvenOdd(floats, whole, floats);
     }
-  }
-
- private:
-  static void Arrange(float *floats) {
-    float ordered[kLanes];
-    for (size_t i = 0; i < kLanes; ++i) ordered[i] = floats[i];
-    for (size_t i = 0; i < kLanes; ++i) floats[LaneOf<kType>(i)] = ordered[i];
   }
 };
 

@@ -78,34 +78,17 @@ void FoldRun(const uint8_t *rows, size_t count, size_t headDim, const uint8_t *n
   }
 }
 
-// Channels that are folded several vectors at a time, from their own order to that of LoadChannels, or back.
-template <uint8_t kType, bool kBack>
-HWY_INLINE void Arrange(size_t headDim, float *floats) {
-  const F32 d;
-  const size_t end = kType == LAGOON_BF16 ? headDim / (kFolded * kVector) * (kFolded * kVector) : 0;
-  for (size_t c = 0; c < end; c += 2 * kVector) {
-    Vector a, b;
-    if constexpr (kBack) {
-      a = hn::LoadU(d, floats + c);
-      b = hn::LoadU(d, floats + c + kVector);
-      hn::StoreInterleaved2(a, b, d, floats + c);
-    } else {
-      hn::LoadInterleaved2(d, floats + c, a, b);
-      hn::StoreU(a, d, floats + c);
-      hn::StoreU(b, d, floats + c + kVector);
-    }
-  }
-}
-
 template <uint8_t kType>
 void ChannelRangeTyped(const lagoon_row_run *runs, size_t runCount, size_t headDim, float *minimum, float *maximum) {
-  for (float *floats : {minimum, maximum}) Arrange<kType, false>(headDim, floats);
+  // Channels that are folded several vectors at a time are in the order of LoadChannels meanwhile.
+  const size_t arranged = kType == LAGOON_BF16 ? headDim / (kFolded * kVector) * (kFolded * kVector) : 0;
+  for (float *floats : {minimum, maximum}) ArrangeEvenOdd(floats, arranged, floats);
   for (size_t i = 0; i < runCount; ++i) {
     const bool isFollowed = i + 1 < runCount && runs[i + 1].count >= runs[i].count;
     FoldRun<kType>(static_cast<const uint8_t *>(runs[i].rows), runs[i].count, headDim,
                    isFollowed ? static_cast<const uint8_t *>(runs[i + 1].rows) : nullptr, minimum, maximum);
   }
-  for (float *floats : {minimum, maximum}) Arrange<kType, true>(headDim, floats);
+  for (float *floats : {minimum, maximum}) OrderEvenOdd(floats, arranged);
 }
 
 template <uint8_t kType>

@@ -127,6 +127,27 @@ HWY_INLINE void LoadChannels(const uint8_t *from, Vector (&channels)[kCount]) {
   }
 }
 
+// Floats that meet bf16 from LoadEvenOdd, arranged as it does, a multiple of 2 * kVector; `to` may be where they are.
+HWY_INLINE void ArrangeEvenOdd(const float *floats, size_t count, float *to) {
+  const F32 d;
+  for (size_t i = 0; i < count; i += 2 * kVector) {
+    Vector even, odd;
+    hn::LoadInterleaved2(d, floats + i, even, odd);
+    hn::StoreU(even, d, to + i);
+    hn::StoreU(odd, d, to + i + kVector);
+  }
+}
+
+// The way back, in place.
+HWY_INLINE void OrderEvenOdd(float *floats, size_t count) {
+  const F32 d;
+  for (size_t i = 0; i < count; i += 2 * kVector) {
+    const auto even = hn::LoadU(d, floats + i);
+    const auto odd = hn::LoadU(d, floats + i + kVector);
+    hn::StoreInterleaved2(even, odd, d, floats + i);
+  }
+}
+
 // kVector elements to any address.
 template <uint8_t kType>
 HWY_INLINE void StoreFloats(Vector value, uint8_t *to) {
