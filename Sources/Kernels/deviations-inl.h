@@ -129,13 +129,14 @@ HWY_INLINE Vector MinusLow(Vector x, Vector low) {
   return kType == LAGOON_F32 ? hn::Sub(hn::Mul(x, quarter), low) : hn::MulSub(x, quarter, low);
 }
 
-// Normalises two rows and gives the lanes of their sums. With kClamp normalised values are kept within the limit.
-template <uint8_t kType, bool kClamp>
+// Normalises two rows and gives the lanes of their sums. With kClamp normalised values are kept within the limit. kDim: see
+// SquaredDifferences.
+template <uint8_t kType, bool kClamp, size_t kDim>
 HWY_INLINE void NormalisePair(const Normaliser<kType> &n, const Pair &pair, float (*lanes)[kLanes]) {
   constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kLine = 64 / kBytes;  // channels
   const F32 d;
-  const size_t headDim = n.headDim;
+  const size_t headDim = kDim > 0 ? kDim : n.headDim;
   // Nothing of this overlaps, and the compiler cannot know it.
   const float *HWY_RESTRICT lows = n.low;
   const float *HWY_RESTRICT inverses = n.inverse;
@@ -147,13 +148,18 @@ HWY_INLINE void NormalisePair(const Normaliser<kType> &n, const Pair &pair, floa
     for (size_t p = 0; p < kParts; ++p) sums[t][p] = hn::Zero(d);
   }
   const auto add = [&](size_t c) HWY_ATTR {
+    Vector low[kParts], inverse[kParts];
+    for (size_t p = 0; p < kParts; ++p) {
+      low[p] = hn::Load(d, lows + c + p * kVector);
+      inverse[p] = hn::Load(d, inverses + c + p * kVector);
+    }
     for (size_t t = 0; t < kPair; ++t) {
       Vector channels[kParts];
       LoadLanes<kType>(from[t] + c * kBytes, channels);
       for (size_t p = 0; p < kParts; ++p) {
         const size_t at = c + p * kVector;
-        const auto offset = MinusLow<kType>(channels[p], hn::Load(d, lows + at));
-        auto scaled = hn::Mul(offset, hn::Load(d, inverses + at));
+        const auto offset = MinusLow<kType>(channels[p], low[p]);
+        auto scaled = hn::Mul(offset, inverse[p]);
         if constexpr (kClamp) {
           scaled = hn::Min(hn::Max(scaled, hn::Set(d, -kNormalisedLimit)), hn::Set(d, kNormalisedLimit));
         }
@@ -180,9 +186,10 @@ HWY_INLINE void NormalisePair(const Normaliser<kType> &n, const Pair &pair, floa
 }
 
 // The lanes of the sums of squared differences of two rows from their means.
-template <uint8_t kType>
-HWY_INLINE void SquarePair(size_t headDim, const float *const *rows, const float *means, float (*lanes)[kLanes]) {
+template <uint8_t kType, size_t kDim>
+HWY_INLINE void SquarePair(size_t dim, const float *const *rows, const float *means, float (*lanes)[kLanes]) {
   const F32 d;
+  const size_t headDim = kDim > 0 ? kDim : dim;
   Vector squares[kPair][kParts];
   for (size_t t = 0; t < kPair; ++t) {
     for (size_t p = 0; p < kParts; ++p) squares[t][p] = hn::Zero(d);

@@ -80,8 +80,9 @@ HWY_INLINE bool AreWithin(const float *means, const float *squares) {
   return hn::AllTrue(d, within);
 }
 
-// A partition's rows on their way from elements to sums of squared differences, a group after the other.
-template <uint8_t kType, bool kClamp>
+// A partition's rows on their way from elements to sums of squared differences, a group after the other. kDim: headDim, known when this is
+// compiled, so that loops as short as these have no ends; or 0.
+template <uint8_t kType, bool kClamp, size_t kDim>
 class SquaredDifferences {
  public:
   explicit SquaredDifferences(const Normaliser<kType> &normaliser)
@@ -116,7 +117,7 @@ class SquaredDifferences {
   HWY_INLINE void Normalise(const RowGroup &from, const RowGroup &soon, const RowGroup &later, size_t rows) {
     for (size_t t = 0; t < rows; t += kPair) {
       const Pair pair{from + t, soon + t, later + t, {Row(current_, t), Row(current_, t + 1)}};
-      NormalisePair<kType, kClamp>(normaliser_, pair, lanes_.rows + t);
+      NormalisePair<kType, kClamp, kDim>(normaliser_, pair, lanes_.rows + t);
     }
     float *means = means_[current_];
     lanes_.Fold(means);
@@ -128,7 +129,7 @@ class SquaredDifferences {
     const size_t group = current_ ^ 1;
     for (size_t t = 0; t < rows; t += kPair) {
       const float *pair[kPair] = {Row(group, t), Row(group, t + 1)};
-      SquarePair<kType>(normaliser_.headDim, pair, means_[group] + t, squareLanes_.rows + t);
+      SquarePair<kType, kDim>(normaliser_.headDim, pair, means_[group] + t, squareLanes_.rows + t);
     }
     float folded[kGroup];
     squareLanes_.Fold(folded);
@@ -147,11 +148,20 @@ class SquaredDifferences {
 };
 
 template <uint8_t kType>
+bool SumSquaredDifferences(const Normaliser<kType> &normaliser, const RowRuns &runs, float *squares) {
+  switch (normaliser.headDim) {  // those of most models
+    case 64: return SquaredDifferences<kType, false, 64>(normaliser).Sum(runs, squares);
+    case 128: return SquaredDifferences<kType, false, 128>(normaliser).Sum(runs, squares);
+    default: return SquaredDifferences<kType, false, 0>(normaliser).Sum(runs, squares);
+  }
+}
+
+template <uint8_t kType>
 void NormalisedStdTyped(const RowRuns &runs, size_t headDim, const float *minimum, const float *maximum,
                         float *deviations) {
   const Normaliser<kType> normaliser(minimum, maximum, headDim);
-  if (HWY_UNLIKELY((!SquaredDifferences<kType, false>(normaliser).Sum(runs, deviations)))) {
-    SquaredDifferences<kType, true>(normaliser).Sum(runs, deviations);
+  if (HWY_UNLIKELY(!SumSquaredDifferences(normaliser, runs, deviations))) {
+    SquaredDifferences<kType, true, 0>(normaliser).Sum(runs, deviations);
   }
   const F32 d;
   size_t t = 0;
