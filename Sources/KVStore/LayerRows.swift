@@ -67,14 +67,17 @@ struct LayerRows {
   }
 
   /// Slab `i` of partition `p` of the window.
+  ///
+  /// - Parameter known: where it lies, if that is known.
   func windowSlab(
-    _ p: Int, _ i: Int, group: Int, _ view: borrowing ReadTransaction
+    _ p: Int, _ i: Int, group: Int, known: UnsafeRawPointer? = nil, _ view: borrowing ReadTransaction
   ) throws(StoreError) -> SlabView {
     let heads = shape.heads(of: group)
     if let buffer = staged?.window[plan.windowIndex(p, i), group] {
       return SlabView(value: UnsafeRawPointer(buffer.value), shape: shape, heads: heads)
     }
-    let value = try stored.slab(stored.window(p, i, group: group), view, validated)
+    let value =
+      if let known { known } else { try stored.slab(stored.window(p, i, group: group), view, validated) }
     return SlabView(value: value, shape: shape, heads: heads)
   }
 
@@ -93,9 +96,10 @@ struct LayerRows {
     }
     var runs: [RowRun] = []
     runs.reserveCapacity(shape.slabs(rows) * shape.groups)
+    let known = windowPlaces(p, rows: rows)
     for i in 0..<shape.slabs(rows) {
       for group in 0..<shape.groups {
-        let slab = try windowSlab(p, i, group: group, view)
+        let slab = try windowSlab(p, i, group: group, known: known[group][plan.windowIndex(p, i)], view)
         runs.append(
           RowRun(
             first: plan.partitionStart(p) + i * shape.slots, count: min(shape.slots, rows - i * shape.slots),
@@ -132,6 +136,16 @@ struct LayerRows {
     let stream = ValidatedSlabs.Stream(
       extent: stored.record.rows.extent, kind: kind, layer: stored.layer, group: group)
     return validated.places(of: stream, indices.clamped(to: 0..<max(final, 0)))
+  }
+
+  /// What is known, for each group, of where the slabs of partition `p` of the window lie.
+  private func windowPlaces(_ p: Int, rows: Int) -> [KnownPlaces] {
+    let stored = plan.rows(of: p, at: self.stored.record.tokens)
+    let final = stored == plan.lag ? plan.slabsPerPartition : stored / shape.slots
+    let start = plan.windowIndex(p, 0)
+    return (0..<shape.groups).map {
+      places(.window, group: $0, start..<start + shape.slabs(rows), final: start + final)
+    }
   }
 
   /// Blocks of 8-bit rows, by their numbers.
