@@ -1,3 +1,4 @@
+import Dispatch
 import Patience
 import Synchronization
 
@@ -29,7 +30,11 @@ final class PoolState: @unchecked Sendable {
   /// For callers: a job's last helper has left it.
   private let jobLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  /// Nobody waits while there are any.
+  /// Permits that callers take beyond the threads that should compute. A permit goes to a thread that sleeps, and until that one runs
+  /// its core would have nothing to do.
+  private static let spare = 1
+
+  /// No caller waits while there are any. Helpers leave the spare one to callers.
   private var permits: Int
   private var waiting = WaitingCallers()
   /// Jobs with unclaimed items, oldest first.
@@ -45,8 +50,8 @@ final class PoolState: @unchecked Sendable {
 
   static var onlineCores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
-  init(permits: Int) {
-    self.permits = permits
+  init(threads: Int) {
+    self.permits = threads + Self.spare
     pthread_mutex_init(mutex, nil)
     for condition in [work, jobLeft] { pthread_cond_init(condition, nil) }
     jobs.reserveCapacity(64)
@@ -90,34 +95,44 @@ final class PoolState: @unchecked Sendable {
     withoutActuallyEscaping(body) { body in
       var job = Job(items: items, body: body)
       withUnsafeMutablePointer(to: &job) { job in
-        lock()
-        waitForPermit()
-        if items > 1 && !closed && !helpers.isEmpty {
-          jobs.append(job)
-          openJobs.wrappingAdd(1, ordering: .releasing)
-          // A helper that finds no permit would wake for nothing.
-          for _ in 0..<min(items - 1, permits) { pthread_cond_signal(work) }
-        }
+        takePermit()
+        if items > 1 { callHelpers(to: job) }
         while claimItems(of: job, participant: 0) == .outOfTime {
-          returnPermit()
-          waitForPermit()
+          givePermit()
+          takePermit()
         }
-        returnPermit()
-        if job.pointee.helpers > 0 { waitForHelpers(of: job) }
-        unlock()
+        givePermit()
+        if items > 1 { waitForHelpers(of: job) }
       }
     }
   }
 
-  /// Waits, with the mutex held, until no helper works on the job.
-  private func waitForHelpers(of job: UnsafeMutablePointer<Job>) {
-    let start = Patience.now
-    let (patience, seen) = (patience, departures.load(ordering: .acquiring))
-    unlock()
-    let isDone = patience.look { departures.load(ordering: .acquiring) != seen }
+  private func callHelpers(to job: UnsafeMutablePointer<Job>) {
     lock()
-    while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
-    self.patience.note(Patience.now - start, slept: !isDone)
+    // A helper that finds no permit would wake for nothing.
+    var calls = 0
+    if !closed && !helpers.isEmpty {
+      jobs.append(job)
+      openJobs.wrappingAdd(1, ordering: .releasing)
+      calls = max(0, min(job.pointee.items - 1, permits - Self.spare))
+    }
+    unlock()
+    for _ in 0..<calls { pthread_cond_signal(work) }
+  }
+
+  /// Waits until no helper works on the job, whose items are all claimed.
+  private func waitForHelpers(of job: UnsafeMutablePointer<Job>) {
+    lock()
+    if job.pointee.helpers > 0 {
+      let start = Patience.now
+      let (patience, seen) = (patience, departures.load(ordering: .acquiring))
+      unlock()
+      let isDone = patience.look { departures.load(ordering: .acquiring) != seen }
+      lock()
+      while job.pointee.helpers > 0 { pthread_cond_wait(jobLeft, mutex) }
+      self.patience.note(Patience.now - start, slept: !isDone)
+    }
+    unlock()
   }
 
   /// A helper's life. `participant` is its own among those of any one job.
@@ -125,31 +140,42 @@ final class PoolState: @unchecked Sendable {
     lock()
     startedHelpers += 1
     let participant = startedHelpers
-    var patience = Patience()
-    while true {
-      if jobs.isEmpty && !closed {
-        let start = Patience.now
-        unlock()
-        let isThere = patience.look { openJobs.load(ordering: .acquiring) > 0 }
-        lock()
-        while !closed && jobs.isEmpty { pthread_cond_wait(work, mutex) }
-        patience.note(Patience.now - start, slept: !isThere)
-      }
-      while !closed && (jobs.isEmpty || permits == 0) { pthread_cond_wait(work, mutex) }
-      if closed { break }
-      let job = jobs[0]
-      permits -= 1
-      job.pointee.helpers += 1
-      _ = claimItems(of: job, participant: participant)
-      job.pointee.helpers -= 1
-      // Once the mutex is free and its helpers are 0, the job may be gone: it is not touched again.
-      if job.pointee.helpers == 0 {
-        departures.wrappingAdd(1, ordering: .releasing)
-        pthread_cond_broadcast(jobLeft)
-      }
-      returnPermit()
-    }
     unlock()
+    var patience = Patience()
+    while let job = nextJob(&patience) {
+      _ = claimItems(of: job, participant: participant)
+      leave(job)
+      givePermit()
+    }
+  }
+
+  /// Waits for a job with unclaimed items and for a permit, and joins it; nil: the pool closes.
+  private func nextJob(_ patience: inout Patience) -> UnsafeMutablePointer<Job>? {
+    lock()
+    defer { unlock() }
+    if jobs.isEmpty && !closed {
+      let start = Patience.now
+      unlock()
+      let isThere = patience.look { openJobs.load(ordering: .acquiring) > 0 }
+      lock()
+      while !closed && jobs.isEmpty { pthread_cond_wait(work, mutex) }
+      patience.note(Patience.now - start, slept: !isThere)
+    }
+    while !closed && (jobs.isEmpty || permits <= Self.spare) { pthread_cond_wait(work, mutex) }
+    if closed { return nil }
+    permits -= 1
+    jobs[0].pointee.helpers += 1
+    return jobs[0]
+  }
+
+  private func leave(_ job: UnsafeMutablePointer<Job>) {
+    lock()
+    job.pointee.helpers -= 1
+    // Once the mutex is free and its helpers are 0, the job may be gone: it is not touched again.
+    let isLast = job.pointee.helpers == 0
+    if isLast { departures.wrappingAdd(1, ordering: .releasing) }
+    unlock()
+    if isLast { pthread_cond_broadcast(jobLeft) }
   }
 
   private enum Claimed { case all, outOfTime }
@@ -157,10 +183,12 @@ final class PoolState: @unchecked Sendable {
   /// How long a thread keeps its permit while callers wait: a small call waits for about as long behind a large one.
   private static let slice = Duration.milliseconds(2)
 
-  /// Takes items until none is left, or its time is up and others wait. Enters and leaves with the mutex held, and a permit.
+  /// Takes items until none is left, or its time is up and others wait. To be called with a permit.
   @inline(never)  // so that this thread's references to the body are gone when it returns
   private func claimItems(of job: UnsafeMutablePointer<Job>, participant: Int) -> Claimed {
     let start = ContinuousClock.now
+    lock()
+    defer { unlock() }
     while job.pointee.nextItem < job.pointee.items {
       if !waiting.isEmpty, ContinuousClock.now - start > Self.slice { return .outOfTime }
       let item = job.pointee.nextItem
@@ -176,34 +204,31 @@ final class PoolState: @unchecked Sendable {
     return .all
   }
 
+  /// Takes a permit, in the order of asking.
   func takePermit() {
     lock()
-    waitForPermit()
-    unlock()
-  }
-
-  func givePermit() {
-    lock()
-    returnPermit()
-    unlock()
-  }
-
-  /// Takes a permit, in the order of asking.
-  private func waitForPermit() {
     if permits > 0 {
       permits -= 1
+      unlock()
     } else {
-      let caller = waiting.join()
-      while !caller.pointee.hasPermit { pthread_cond_wait(&caller.pointee.condition, mutex) }
-      WaitingCallers.leave(caller)
+      let turn = waiting.join()
+      unlock()
+      turn.wait()
     }
   }
 
   /// Hands the permit to whoever has waited longest: callers first, since helpers are only there to speed up others.
-  private func returnPermit() {
-    if waiting.wakeFirst() { return }
-    permits += 1
-    if !jobs.isEmpty { pthread_cond_signal(work) }
+  ///
+  /// Like all who wake others, it does so with the mutex free: a thread that wakes at once would wait for it, and two switches of
+  /// threads would be lost.
+  func givePermit() {
+    lock()
+    let next = waiting.leave()
+    if next == nil { permits += 1 }
+    let isHelperCalled = next == nil && permits > Self.spare && !jobs.isEmpty
+    unlock()
+    next?.signal()
+    if isHelperCalled { pthread_cond_signal(work) }
   }
 
   func close() {
@@ -222,42 +247,30 @@ final class PoolState: @unchecked Sendable {
 
 /// Callers that wait for a permit, the longest waiting first. All of it is used with the pool's mutex held.
 private struct WaitingCallers {
-  typealias Link = UnsafeMutablePointer<Caller>
-
-  struct Caller {
-    var condition = pthread_cond_t()
-    var hasPermit = false
-    var next: Link?
+  private final class Caller {
+    let turn = DispatchSemaphore(value: 0)
+    var next: Caller?
   }
 
-  private var first: Link?
-  private var last: Link?
+  private var first: Caller?
+  private var last: Caller?
 
   var isEmpty: Bool { first == nil }
 
-  /// A place at the end, for a thread that waits until it has the permit, and then leaves.
-  mutating func join() -> Link {
-    let caller = Link.allocate(capacity: 1)
-    caller.initialize(to: Caller())
-    pthread_cond_init(&caller.pointee.condition, nil)
-    if let last { last.pointee.next = caller } else { first = caller }
+  /// A place at the end: what the caller waits on for its permit.
+  mutating func join() -> DispatchSemaphore {
+    let caller = Caller()
+    if let last { last.next = caller } else { first = caller }
     last = caller
-    return caller
+    return caller.turn
   }
 
-  static func leave(_ caller: Link) {
-    pthread_cond_destroy(&caller.pointee.condition)
-    caller.deallocate()
-  }
-
-  /// Gives the first one the permit; false when nobody waits.
-  mutating func wakeFirst() -> Bool {
-    guard let caller = first else { return false }
-    first = caller.pointee.next
+  /// Takes out the one that has waited longest.
+  mutating func leave() -> DispatchSemaphore? {
+    guard let caller = first else { return nil }
+    first = caller.next
     if first == nil { last = nil }
-    caller.pointee.hasPermit = true
-    pthread_cond_signal(&caller.pointee.condition)
-    return true
+    return caller.turn
   }
 }
 

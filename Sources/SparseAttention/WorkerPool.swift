@@ -1,11 +1,12 @@
 /// Threads that share the work of large calls. The calling thread joins its own call's work, so a call makes
 /// progress even when every helper is busy elsewhere.
 ///
-/// At most `threads` threads compute at a time: each holds one of as many permits while it does, whether it is a
-/// helper or a caller, so a hundred connections don't fight over the cores. Who computes which item never
-/// changes a result. Any number of threads may call at once; a body must not call the pool it runs on.
+/// Each thread that computes holds a permit, whether it is a helper or a caller, so a hundred connections don't fight over
+/// the cores. There is one more than `threads`: where callers wait for each other, a core goes on with the one that has it
+/// while another wakes up. Who computes which item never changes a result. Any number of threads may call at once; a body
+/// must not call the pool it runs on.
 public final class WorkerPool: Sendable {
-  /// How many threads compute at a time, callers included.
+  /// How many threads share one call's work, the caller included.
   public let threads: Int
   private let state: PoolState
 
@@ -13,7 +14,7 @@ public final class WorkerPool: Sendable {
   public init(threads: Int = WorkerPool.coreCount) {
     precondition(threads >= 1)
     self.threads = threads
-    state = PoolState(permits: threads)
+    state = PoolState(threads: threads)
     state.startHelpers(threads - 1)
   }
 

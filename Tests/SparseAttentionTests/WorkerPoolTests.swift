@@ -12,6 +12,25 @@ import Testing
     var now: Int { value.load(ordering: .relaxed) }
   }
 
+  /// While `body` runs, another thread has the pool's spare permit.
+  private func withoutSparePermit(of pool: WorkerPool, _ body: () -> Void) {
+    let held = Counter()
+    let isOver = Counter()
+    let done = DispatchSemaphore(value: 0)
+    let holder = Thread {
+      pool.runInline {
+        held.add(1)
+        while isOver.now == 0 { usleep(100) }
+      }
+      done.signal()
+    }
+    holder.start()
+    while held.now == 0 { usleep(100) }
+    body()
+    isOver.add(1)
+    done.wait()
+  }
+
   @Test(arguments: [1, 2, 4])
   func everyItemRunsOnce(threads: Int) {
     let pool = WorkerPool(threads: threads)
@@ -54,7 +73,7 @@ import Testing
     #expect(clashes.now == 0)
   }
 
-  @Test func manyCallersFinishAndNoMoreThanThePermitsComputeAtOnce() {
+  @Test func manyCallersFinishAndNoMoreThanOneBeyondTheThreadsComputeAtOnce() {
     let threads = 3
     let pool = WorkerPool(threads: threads)
     let computing = Counter()
@@ -80,10 +99,20 @@ import Testing
     let deadline = Date(timeIntervalSinceNow: 30)
     while done.now < expected && Date() < deadline { usleep(1000) }
     #expect(done.now == expected)
-    #expect(most.now <= threads)
+    #expect(most.now <= threads + 1)
   }
 
-  /// While one call holds the only permit, others ask one after another; they get it in that order.
+  /// A core goes on with another caller while the one that is handed a permit wakes up.
+  @Test func oneCallerMoreThanThreadsComputes() {
+    let pool = WorkerPool(threads: 1)
+    withoutSparePermit(of: pool) {
+      var ran = false
+      pool.runInline { ran = true }
+      #expect(ran)
+    }
+  }
+
+  /// While all permits are held, others ask one after another; they get the one that becomes free in that order.
   @Test func permitsAreGivenInTheOrderOfAsking() {
     let pool = WorkerPool(threads: 1)
     let order = Mutex<[Int]>([])
@@ -97,17 +126,19 @@ import Testing
         done.add(1)
       }
     }
-    pool.runInline {
-      for (index, thread) in threads.enumerated() {
-        thread.start()
-        while asking.now <= index { usleep(100) }
-        // From having said so to standing in the queue is a lock away.
-        usleep(20_000)
+    withoutSparePermit(of: pool) {
+      pool.runInline {
+        for (index, thread) in threads.enumerated() {
+          thread.start()
+          while asking.now <= index { usleep(100) }
+          // From having said so to standing in the queue is a lock away.
+          usleep(20_000)
+        }
+        #expect(order.withLock { $0.isEmpty })
       }
-      #expect(order.withLock { $0.isEmpty })
+      let deadline = Date(timeIntervalSinceNow: 20)
+      while done.now < callers && Date() < deadline { usleep(1000) }
     }
-    let deadline = Date(timeIntervalSinceNow: 20)
-    while done.now < callers && Date() < deadline { usleep(1000) }
     #expect(order.withLock { $0 } == Array(0..<callers))
   }
 
@@ -121,9 +152,11 @@ import Testing
       pool.runInline { seen.add(items.now) }
     }
     small.start()
-    pool.run(1000) { _, _ in
-      items.add(1)
-      usleep(1000)
+    withoutSparePermit(of: pool) {
+      pool.run(1000) { _, _ in
+        items.add(1)
+        usleep(1000)
+      }
     }
     let deadline = Date(timeIntervalSinceNow: 20)
     while seen.now == 0 && Date() < deadline { usleep(1000) }
