@@ -61,6 +61,7 @@ final class ValidatedSlabs: Sendable {
   /// Where the slabs `indices` of a stream lie, which are final, as far as they have been checked. One lock for all of them: many
   /// threads that take it for each slab hold each other up.
   func places(of stream: Stream, _ indices: Range<Int>) -> KnownPlaces {
+    guard !indices.isEmpty else { return KnownPlaces(first: 0, addresses: []) }
     let addresses = [UInt](unsafeUninitializedCapacity: indices.count) { target, count in
       state.withLock { state in
         let final = state.streams[stream]?.final ?? []

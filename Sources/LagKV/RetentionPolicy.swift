@@ -74,6 +74,7 @@ extension RetentionParameters {
 /// - Parameter scores: not NaN.
 func highestPositions(keep: Int, of scores: [Float]) -> [UInt32] {
   precondition((0...scores.count).contains(keep))
+  guard keep > 0 else { return [] }
   return withUnsafeTemporaryAllocation(of: Int32.self, capacity: scores.count) { scratch in
     [UInt32](unsafeUninitializedCapacity: keep) { positions, count in
       lagoon_select_highest(scores, scores.count, keep, positions.baseAddress, scratch.baseAddress)

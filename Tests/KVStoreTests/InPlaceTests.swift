@@ -12,7 +12,10 @@ import Testing
 
   /// Where the data file is mapped, as the kernel says.
   static func mapping(of file: String) throws -> [Range<UInt>] {
-    try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n").compactMap { line in
+    // Read to the end: as one piece, which the kernel gives a page of, it would be cut off.
+    let maps = try #require(
+      try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/self/maps")).readToEnd())
+    return String(decoding: maps, as: UTF8.self).split(separator: "\n").compactMap { line in
       guard line.hasSuffix(file) else { return nil }
       let ends = line.prefix { $0 != " " }.split(separator: "-").compactMap { UInt($0, radix: 16) }
       return ends.count == 2 ? ends[0]..<ends[1] : nil
