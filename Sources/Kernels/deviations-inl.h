@@ -2,6 +2,7 @@
 // once per target.
 #include "hwy/cache_control.h"
 #include "lanes-inl.h"
+#include "row-groups.h"
 #include "scoring.h"
 
 #if defined(LAGOON_DEVIATIONS_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -17,8 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
 
-// Rows whose sums end together: a sum's end takes as long as some twenty of its terms.
-constexpr size_t kGroup = 8;
 // Rows that are gone through at a time.
 constexpr size_t kPair = 2;
 
@@ -129,14 +128,13 @@ HWY_INLINE Vector MinusLow(Vector x, Vector low) {
   return kType == LAGOON_F32 ? hn::Sub(hn::Mul(x, quarter), low) : hn::MulSub(x, quarter, low);
 }
 
-// Normalises two rows and gives the lanes of their sums. With kClamp normalised values are kept within the limit. kDim: see
-// SquaredDifferences.
-template <uint8_t kType, bool kClamp, size_t kDim>
+// Normalises two rows and gives the lanes of their sums. With kClamp normalised values are kept within the limit.
+template <uint8_t kType, bool kClamp>
 HWY_INLINE void NormalisePair(const Normaliser<kType> &n, const Pair &pair, float (*lanes)[kLanes]) {
   constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kLine = 64 / kBytes;  // channels
   const F32 d;
-  const size_t headDim = kDim > 0 ? kDim : n.headDim;
+  const size_t headDim = n.headDim;
   // Nothing of this overlaps, and the compiler cannot know it.
   const float *HWY_RESTRICT lows = n.low;
   const float *HWY_RESTRICT inverses = n.inverse;
@@ -186,10 +184,9 @@ HWY_INLINE void NormalisePair(const Normaliser<kType> &n, const Pair &pair, floa
 }
 
 // The lanes of the sums of squared differences of two rows from their means.
-template <uint8_t kType, size_t kDim>
-HWY_INLINE void SquarePair(size_t dim, const float *const *rows, const float *means, float (*lanes)[kLanes]) {
+template <uint8_t kType>
+HWY_INLINE void SquarePair(size_t headDim, const float *const *rows, const float *means, float (*lanes)[kLanes]) {
   const F32 d;
-  const size_t headDim = kDim > 0 ? kDim : dim;
   Vector squares[kPair][kParts];
   for (size_t t = 0; t < kPair; ++t) {
     for (size_t p = 0; p < kParts; ++p) squares[t][p] = hn::Zero(d);

@@ -1,4 +1,4 @@
-// Scoring on vectors, but for the deviations. Odd channels at the end of a row are added to their lanes one by one.
+// Scoring on vectors, but for ranges and deviations. Odd channels at the end of a row are added to their lanes one by one.
 #include "scoring.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -6,7 +6,6 @@
 #include "dispatch.h"
 #include "hwy/foreach_target.h"
 // after foreach_target.h
-#include "hwy/cache_control.h"
 #include "lanes-inl.h"
 
 #pragma clang fp contract(off)
@@ -14,82 +13,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
-
-// The lesser and the greater as comparisons define them: with equal ones, +0 and -0 included, the second. NEON's own
-// would choose between +0 and -0.
-HWY_INLINE Vector Lesser(Vector a, Vector b) {
-  return HWY_ARCH_X86 ? hn::Min(a, b) : hn::IfThenElse(hn::Lt(a, b), a, b);
-}
-HWY_INLINE Vector Greater(Vector a, Vector b) {
-  return HWY_ARCH_X86 ? hn::Max(a, b) : hn::IfThenElse(hn::Gt(a, b), a, b);
-}
-
-// kVectors vectors of channels from `c` on, in the order of LoadChannels if they are several. Meanwhile as many bytes from `next` on as are
-// folded, if there are any, come nearer: runs are as short as a page, and down its columns no hardware fetches ahead.
-template <uint8_t kType, size_t kVectors>
-HWY_INLINE void FoldChannels(const uint8_t *rows, size_t count, size_t headDim, size_t c, const uint8_t *next,
-                             float *minimum, float *maximum) {
-  constexpr size_t kBytes = ElementBytes(kType);
-  const F32 d;
-  Vector least[kVectors], most[kVectors];
-  for (size_t v = 0; v < kVectors; ++v) {
-    least[v] = hn::LoadU(d, minimum + c + v * kVector);
-    most[v] = hn::LoadU(d, maximum + c + v * kVector);
-  }
-  constexpr size_t kShare = kVectors * kVector * kBytes;
-  const uint8_t *from = rows + c * kBytes;
-  if (next != nullptr) next += c * kBytes * count;
-  for (size_t t = 0; t < count; ++t, from += headDim * kBytes) {
-    if (next != nullptr && t * kShare % 64 == 0) hwy::Prefetch(next + t * kShare);
-    Vector channels[kVectors];
-    if constexpr (kVectors > 1) {
-      LoadChannels<kType>(from, channels);
-    } else {
-      channels[0] = LoadFloats<kType>(from);
-    }
-    for (size_t v = 0; v < kVectors; ++v) {
-      least[v] = Lesser(channels[v], least[v]);
-      most[v] = Greater(channels[v], most[v]);
-    }
-  }
-  for (size_t v = 0; v < kVectors; ++v) {
-    hn::StoreU(least[v], d, minimum + c + v * kVector);
-    hn::StoreU(most[v], d, maximum + c + v * kVector);
-  }
-}
-
-constexpr size_t kFolded = 4;  // vectors of channels that are folded at a time
-
-template <uint8_t kType>
-void FoldRun(const uint8_t *rows, size_t count, size_t headDim, const uint8_t *next, float *minimum, float *maximum) {
-  size_t c = 0;
-  for (; c + kFolded * kVector <= headDim; c += kFolded * kVector) {
-    FoldChannels<kType, kFolded>(rows, count, headDim, c, next, minimum, maximum);
-  }
-  for (; c + kVector <= headDim; c += kVector) {
-    FoldChannels<kType, 1>(rows, count, headDim, c, next, minimum, maximum);
-  }
-  for (; c < headDim; ++c) {
-    for (size_t t = 0; t < count; ++t) {
-      const float x = LoadElement(rows, kType, t * headDim + c);
-      if (x < minimum[c]) minimum[c] = x;
-      if (x > maximum[c]) maximum[c] = x;
-    }
-  }
-}
-
-template <uint8_t kType>
-void ChannelRangeTyped(const lagoon_row_run *runs, size_t runCount, size_t headDim, float *minimum, float *maximum) {
-  // Channels that are folded several vectors at a time are in the order of LoadChannels meanwhile.
-  const size_t arranged = kType == LAGOON_BF16 ? headDim / (kFolded * kVector) * (kFolded * kVector) : 0;
-  for (float *floats : {minimum, maximum}) ArrangeEvenOdd(floats, arranged, floats);
-  for (size_t i = 0; i < runCount; ++i) {
-    const bool isFollowed = i + 1 < runCount && runs[i + 1].count >= runs[i].count;
-    FoldRun<kType>(static_cast<const uint8_t *>(runs[i].rows), runs[i].count, headDim,
-                   isFollowed ? static_cast<const uint8_t *>(runs[i + 1].rows) : nullptr, minimum, maximum);
-  }
-  for (float *floats : {minimum, maximum}) OrderEvenOdd(floats, arranged);
-}
 
 template <uint8_t kType>
 void SquareSumsTyped(const uint8_t *rows, size_t count, size_t headDim, float *results) {
@@ -137,8 +60,11 @@ HWY_INLINE Vector Exponentials(Vector x) {
 void AddSoftmax(float *x, size_t count, float weight, float *scores) {
   if (count == 0) return;
   const F32 d;
-  float largest = x[0];
-  for (size_t i = 1; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  auto mosts = hn::Set(d, -HUGE_VALF);
+  size_t next = 0;
+  for (; next + kVector <= count; next += kVector) mosts = hn::Max(hn::LoadU(d, x + next), mosts);
+  float largest = hn::GetLane(hn::MaxOfLanes(d, mosts));
+  for (; next < count; ++next) largest = x[next] > largest ? x[next] : largest;
 
   const size_t whole = count / kLanes * kLanes;
   const auto largests = hn::Set(d, largest);
@@ -164,13 +90,6 @@ void AddSoftmax(float *x, size_t count, float weight, float *scores) {
   for (; i < count; ++i) scores[i] = scores[i] + weight * (x[i] / sum);
 }
 
-void ChannelRange(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim, float *minimum,
-                  float *maximum) {
-  WithType(type, [=](auto known) HWY_ATTR {
-    ChannelRangeTyped<known>(runs, runCount, headDim, minimum, maximum);
-  });
-}
-
 void SquareSums(const uint8_t *rows, uint8_t type, size_t count, size_t headDim, float *sums) {
   WithType(type, [=](auto known) HWY_ATTR { SquareSumsTyped<known>(rows, count, headDim, sums); });
 }
@@ -181,16 +100,9 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace lagoon {
-HWY_EXPORT(ChannelRange);
 HWY_EXPORT(AddSoftmax);
 HWY_EXPORT(SquareSums);
 }  // namespace lagoon
-
-extern "C" void lagoon_channel_range(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
-                                     float *minimum, float *maximum) {
-  using namespace lagoon;
-  LAGOON_DISPATCH(ChannelRange)(runs, runCount, type, headDim, minimum, maximum);
-}
 
 extern "C" void lagoon_add_softmax(float *x, size_t count, float weight, float *scores) {
   using namespace lagoon;

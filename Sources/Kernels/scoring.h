@@ -50,6 +50,11 @@ inline float InverseQuarterRange(float minimum, float maximum) {
   return inverse < kLargestInverse ? inverse : kLargestInverse;
 }
 
+// Minima and maxima that are zeros become +0, whichever of them came first.
+inline void DropSigns(float *floats, size_t count) {
+  for (size_t i = 0; i < count; ++i) floats[i] = floats[i] + 0.0f;
+}
+
 // exp(x) for x ≤ 0: x = n log 2 + r with |r| ≤ log(2) / 2, a polynomial of degree 6 in r, times 2^n. Below
 // kExpLowest the result is 0. n comes from adding and subtracting kExpRound, which rounds to nearest. log 2
 // is split so that n * kExpLog2High is exact.

@@ -26,6 +26,8 @@ extern "C" void lagoon_channel_range_scalar(const lagoon_row_run *runs, size_t r
       }
     }
   }
+  DropSigns(minimum, headDim);
+  DropSigns(maximum, headDim);
 }
 
 extern "C" void lagoon_normalised_std_scalar(const lagoon_row_run *runs, size_t runCount, uint8_t type,
@@ -53,8 +55,8 @@ extern "C" void lagoon_normalised_std_scalar(const lagoon_row_run *runs, size_t 
 
 extern "C" void lagoon_add_softmax_scalar(float *x, size_t count, float weight, float *scores) {
   if (count == 0) return;
-  float largest = x[0];
-  for (size_t i = 1; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  float largest = -HUGE_VALF;
+  for (size_t i = 0; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
   for (size_t i = 0; i < count; ++i) x[i] = Exponential(x[i] - largest);
   const float sum = Sum(x, count);
   for (size_t i = 0; i < count; ++i) scores[i] = scores[i] + weight * (x[i] / sum);

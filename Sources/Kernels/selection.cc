@@ -16,14 +16,10 @@ namespace HWY_NAMESPACE {
 size_t CountAtLeast(const int32_t *order, size_t count, int32_t limit) {
   const hn::RebindToSigned<F32> d;
   const auto limits = hn::Set(d, limit);
-  // A mask that is true counts as -1.
-  auto sums = hn::Zero(d);
+  size_t below = 0;
   size_t i = 0;
-  for (; i + kVector <= count; i += kVector) {
-    sums = hn::Sub(sums, hn::IfThenElseZero(hn::Lt(hn::LoadU(d, order + i), limits), hn::Set(d, 1)));
-  }
-  size_t found = i;
-  found -= static_cast<size_t>(-hn::GetLane(hn::SumOfLanes(d, sums)));
+  for (; i + kVector <= count; i += kVector) below += hn::CountTrue(d, hn::Lt(hn::LoadU(d, order + i), limits));
+  size_t found = i - below;
   for (; i < count; ++i) found += order[i] >= limit;
   return found;
 }

@@ -29,23 +29,22 @@ inline void SelectHighest(const float *scores, size_t count, size_t keep, uint32
                           OrderAll orderAll, CountAtLeast countAtLeast) {
   if (keep == 0 || keep > count) return;
   const Extremes extremes = orderAll(scores, count, order);
-  // The keep-th highest: the largest limit that `keep` reach, from the highest bit down in which scores differ.
+  // The keep-th highest: the largest limit that `keep` reach, from the highest bit down in which scores differ. As soon as no
+  // more than `keep` reach one, it parts the scores as well as the largest would.
   const uint32_t differing = static_cast<uint32_t>(extremes.least ^ extremes.most);
   int bits = differing == 0 ? 0 : 32 - __builtin_clz(differing);
-  int32_t limit;
-  if (bits < 32) {
-    limit = extremes.least >> bits << bits;
-  } else {
-    limit = countAtLeast(order, count, 0) >= keep ? 0 : INT_MIN;
-    bits = 31;
-  }
-  while (bits > 0) {
+  int32_t limit = bits < 32 ? extremes.least >> bits << bits : INT_MIN;
+  size_t reaching = count;
+  while (bits > 0 && reaching > keep) {
     --bits;
-    const int32_t higher = limit | static_cast<int32_t>(uint32_t{1} << bits);
-    if (countAtLeast(order, count, higher) >= keep) limit = higher;
+    const int32_t higher = bits == 31 ? 0 : limit | static_cast<int32_t>(uint32_t{1} << bits);
+    const size_t found = countAtLeast(order, count, higher);
+    if (found < keep) continue;
+    limit = higher;
+    reaching = found;
   }
   // Of those that are equal to it, the last are left out. No number has the lowest order.
-  size_t surplus = countAtLeast(order, count, limit) - keep;
+  size_t surplus = reaching - keep;
   for (size_t i = count; surplus > 0;) {
     --i;
     if (order[i] != limit) continue;

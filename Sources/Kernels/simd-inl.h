@@ -138,16 +138,6 @@ HWY_INLINE void ArrangeEvenOdd(const float *floats, size_t count, float *to) {
   }
 }
 
-// The way back, in place.
-HWY_INLINE void OrderEvenOdd(float *floats, size_t count) {
-  const F32 d;
-  for (size_t i = 0; i < count; i += 2 * kVector) {
-    const auto even = hn::LoadU(d, floats + i);
-    const auto odd = hn::LoadU(d, floats + i + kVector);
-    hn::StoreInterleaved2(even, odd, d, floats + i);
-  }
-}
-
 // kVector elements to any address.
 template <uint8_t kType>
 HWY_INLINE void StoreFloats(Vector value, uint8_t *to) {

@@ -70,7 +70,7 @@ typedef struct {
 } lagoon_row_run;
 
 // Folds the rows of the runs into the running per-channel range. Start from minimum = +infinity and
-// maximum = -infinity.
+// maximum = -infinity. A zero is +0.
 void lagoon_channel_range(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
                           float *minimum, float *maximum);
 void lagoon_channel_range_scalar(const lagoon_row_run *runs, size_t runCount, uint8_t type, size_t headDim,
