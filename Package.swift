@@ -142,7 +142,8 @@ let package = Package(
     // Stands in for malloc in the test program, to count.
     .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
     tests(
-      "KVStoreTests", ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount"]),
+      "KVStoreTests",
+      ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount", "CXXHash"]),
     tests("LagoonProtocolTests", ["Patience", "LagoonProtocol"]),
     tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
     tests("StrictJSONTests", ["StrictJSON"]),

@@ -110,23 +110,23 @@ extension SlabHeader {
     guard let state = XXH3_createState() else { return 0 }
     defer { XXH3_freeState(state) }
     XXH3_64bits_reset(state)
-    XXH3_64bits_update(state, value, Self.checksumOffset)
+    lagoon_hash_update(state, value, Self.checksumOffset)
     let table = value + SlabShape.fixedHeaderBytes
     let rows = value + SlabShape.headerBytes
     if key.kind == .blocks {
-      XXH3_64bits_update(state, rows, payloadBytes)
+      lagoon_hash_update(state, rows, payloadBytes)
     } else if key.kind.holdsFrames {
-      XXH3_64bits_update(state, table, count * FrameDirectory.entryBytes)
-      XXH3_64bits_update(state, rows, payloadBytes)
+      lagoon_hash_update(state, table, count * FrameDirectory.entryBytes)
+      lagoon_hash_update(state, rows, payloadBytes)
     } else {
       if key.kind == .kept {
         for head in 0..<heads.count {
-          XXH3_64bits_update(state, table + head * slots * 4, count * 4)
+          lagoon_hash_update(state, table + head * slots * 4, count * 4)
         }
       }
       let rowBytes = headDim * elementType.byteCount
       for plane in 0..<2 * heads.count {
-        XXH3_64bits_update(state, rows + plane * slots * rowBytes, count * rowBytes)
+        lagoon_hash_update(state, rows + plane * slots * rowBytes, count * rowBytes)
       }
     }
     return XXH3_64bits_digest(state)
