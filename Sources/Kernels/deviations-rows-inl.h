@@ -27,8 +27,8 @@ struct NormalisedRow {
     const F32 d;
     const float *low = normaliser.low;
     const float *inverse = normaliser.inverse;
-    // Registers are for the rows: whoever believes that these have not changed keeps them there instead.
-    asm volatile("" : "+r"(low), "+r"(inverse));
+    // Two rows of these types are in registers at a time. Whoever believes that low and inverse have not changed keeps them there instead.
+    if constexpr (kType != LAGOON_F32) asm volatile("" : "+r"(low), "+r"(inverse));
     auto sum = hn::Zero(d);
     for (size_t v = 0; v < kDim / kVector; ++v) {
       const size_t at = v * kVector * kBytes;
@@ -54,7 +54,8 @@ struct NormalisedRow {
   }
 };
 
-// As SquaredDifferences::Sum. A row is squared while the next is normalised, so that nothing waits for a mean.
+// Returns how far from 0 a row's mean is at most. For elements of 2 bytes, where arithmetic takes longer than memory, a row is squared
+// while the next is normalised, so that nothing waits for a mean.
 template <uint8_t kType, size_t kDim>
 HWY_NOINLINE float SumRowByRow(const Normaliser<kType> &normaliser, const RowRuns &runs, float *squares) {
   const F32 d;
@@ -65,15 +66,26 @@ HWY_NOINLINE float SumRowByRow(const Normaliser<kType> &normaliser, const RowRun
   float ignored;
   float *due = &ignored;  // of the odd row before
   RowGroups groups(runs, kDim * ElementBytes(kType));
+  const auto set = [&](NormalisedRow<kDim> &row, size_t t) HWY_ATTR {
+    row.Set(normaliser, groups.from[t], groups.soon[t], groups.later[t]);
+    farthest = hn::Max(farthest, hn::Abs(row.mean));
+  };
   for (size_t start = 0; start < runs.count; start += kGroup, groups.Advance()) {
     const size_t rows = HWY_MIN(kGroup, runs.count - start);
-    for (size_t t = 0; t < rows; t += 2) {
-      even.Set(normaliser, groups.from[t], groups.soon[t], groups.later[t]);
-      *due = odd.SquaredDifferences();
-      odd.Set(normaliser, groups.from[t + 1], groups.soon[t + 1], groups.later[t + 1]);
-      squares[start + t] = even.SquaredDifferences();
-      due = t + 1 < rows ? squares + start + t + 1 : &ignored;
-      farthest = hn::Max(farthest, hn::Max(hn::Abs(even.mean), hn::Abs(odd.mean)));
+    float *to = squares + start;
+    if constexpr (kType == LAGOON_F32) {
+      for (size_t t = 0; t < rows; ++t) {
+        set(even, t);
+        to[t] = even.SquaredDifferences();
+      }
+    } else {
+      for (size_t t = 0; t < rows; t += 2) {
+        set(even, t);
+        *due = odd.SquaredDifferences();
+        set(odd, t + 1);
+        to[t] = even.SquaredDifferences();
+        due = t + 1 < rows ? to + t + 1 : &ignored;
+      }
     }
   }
   *due = odd.SquaredDifferences();
