@@ -133,4 +133,37 @@ enum Ceiling {
       guard code == 0 else { throw ToolError("LMDB: \(String(cString: mdb_strerror(code)))") }
     }
   }
+  /// Plain writes of slabs over a file that is in the page cache.
+  final class PlainWrites {
+    private let file: FileHandle
+    private let slab = [UInt8](repeating: 7, count: 17 * 4096)
+    private let places: Int
+    private var next = 0
+
+    init(bytes: Int, directory: URL) throws {
+      let path = directory.appendingPathComponent("plain").path
+      guard FileManager.default.createFile(atPath: path, contents: nil),
+        let file = FileHandle(forUpdatingAtPath: path)
+      else { throw ToolError("\(path) can't be written") }
+      self.file = file
+      places = bytes / slab.count
+      for place in 0..<places { try write(place) }
+    }
+
+    /// Seconds that `count` slabs take, each to the next one of the first `places`, or of all, in turns.
+    func measure(_ count: Int, places: Int? = nil) throws -> Double {
+      try seconds {
+        for _ in 0..<count {
+          try write(next % min(places ?? self.places, self.places))
+          next += 1
+        }
+      }
+    }
+
+    private func write(_ place: Int) throws {
+      guard pwrite(file.fileDescriptor, slab, slab.count, off_t(place * slab.count)) == slab.count else {
+        throw ToolError("a plain write failed: \(String(cString: strerror(errno)))")
+      }
+    }
+  }
 }

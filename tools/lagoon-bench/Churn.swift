@@ -10,7 +10,8 @@ struct Churn: ParsableCommand {
     discussion: """
       Rounds of synthetic rows (4 layers × 2 KV heads × 64, bf16; sinks 16, lag 128, ratio 1/4) in 128-token chunks with a
       commit each, through interleaved sessions of one daemon; then all are deleted. The figures are of the last round, the
-      ceilings of the first (commits) and the second (the file).
+      ceilings of the first (commits) and the second (the file). LMDB reuses the pages that have been free for longest: those of the first
+      round have just been written, later ones lie all over the file. Plain writes show what that alone costs.
       """)
 
   @Option(help: "Tokens of a round, in all sessions together.")
@@ -49,6 +50,8 @@ struct Churn: ParsableCommand {
       for session in try connection.listSessions() { try connection.deleteSession(session.name) }
     }
     progress.finish()
+    let (near, far) = try plainWrites(
+      fileBytes: Int(files[rounds - 1]), directory: URL(fileURLWithPath: daemon.folder))
     try report(
       [
         Figure(
@@ -60,10 +63,28 @@ struct Churn: ParsableCommand {
           name: "pages a commit writes in round \(rounds)", figure: pages[rounds - 1], ceiling: pages[0],
           unit: "pages", ceilingIs: "round 1"),
         Figure(
+          name: "plain writes of \(Self.slabs) slabs, all over the file", figure: far * 1e3,
+          ceiling: near * 1e3,
+          unit: "ms p50", ceilingIs: "over the same \(3 * Self.slabs) again and again"),
+        Figure(
           name: "file after round \(rounds)", figure: files[rounds - 1] / 1e6, ceiling: files[1] / 1e6,
           unit: "MB",
           ceilingIs: "round 2", target: .atMost(1), details: ["file_megabytes_round_1": files[0] / 1e6]),
       ], json: output.json)
+  }
+
+  /// About as many as a commit writes.
+  private static let slabs = 12
+
+  /// Medians in seconds: over a few places again and again, and over all of a file of that size.
+  private func plainWrites(fileBytes: Int, directory: URL) throws -> (near: Double, far: Double) {
+    let plain = try Ceiling.PlainWrites(bytes: fileBytes, directory: directory)
+    var (near, far) = ([Double](), [Double]())
+    for _ in 0..<20 {
+      for _ in 0..<20 { far.append(try plain.measure(Self.slabs)) }
+      for _ in 0..<20 { near.append(try plain.measure(Self.slabs, places: 3 * Self.slabs)) }
+    }
+    return (near.median, far.median)
   }
 
   /// One round; the seconds that each commit took.
