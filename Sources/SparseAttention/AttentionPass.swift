@@ -53,8 +53,9 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     let target = part < 0 ? sums : parts[part]
     if part >= 0 { target.clear(heads, layout) }
     // Threads take items in turns, so this is probably the one that this thread takes next.
-    let next = self.part(item + participants).map { ($0.split, $0.heads.lowerBound) }
-    walk(split, heads, participant, next: next) { head in rows(head, tile: 0, target) }
+    walk(split, heads, participant, next: self.part(item + participants)) { head in
+      rows(head, tile: 0, target)
+    }
   }
 
   /// Few queries, once every split is done.
@@ -84,39 +85,72 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     withUnsafePointer(to: part) { part in withUnsafePointer(to: all) { lagoon_merge_attention($0, part) } }
   }
 
-  /// A split, head by head.
+  /// A split, window by window, in each head after head.
   ///
   /// - Parameter next: what this thread probably goes on with.
   private func walk(
-    _ split: Int, _ heads: Range<Int>, _ participant: Int, next following: (split: Int, head: Int)? = nil,
+    _ split: Int, _ heads: Range<Int>, _ participant: Int,
+    next following: (split: Int, heads: Range<Int>)? = nil,
     _ rows: (_ head: Int) -> lagoon_query_rows
   ) {
     let scratch = scratch + participant * scratchStride
     let base = runs + 2 * participant * mostRuns
     let code = blocks[cut[split].lowerBound].code
-    var current = found(split, heads.lowerBound, at: base)
-    for head in heads {
-      let free = current.baseAddress == base ? base + mostRuns : base
-      let after = head + 1 == heads.upperBound ? following : (split, head + 1)
-      let isAlike = after.map { blocks[cut[$0.split].lowerBound].code == code } ?? false
-      let next =
-        if let after, isAlike { found(after.split, after.head, at: free) } else {
-          UnsafeMutableBufferPointer(start: free, count: 0)
+    var window = self.window(split, heads)
+    var current = found(window, heads.lowerBound, at: base)
+    while true {
+      let nextWindow = self.window(split, heads, after: window)
+      for head in heads {
+        let free = current.baseAddress == base ? base + mostRuns : base
+        let after: (window: Range<Int>, head: Int)? =
+          if head + 1 < heads.upperBound {
+            (window, head + 1)
+          } else if !nextWindow.isEmpty {
+            (nextWindow, heads.lowerBound)
+          } else {
+            following.map { (self.window($0.split, $0.heads), $0.heads.lowerBound) }
+          }
+        var next = UnsafeMutableBufferPointer(start: free, count: 0)
+        if let after, blocks[after.window.lowerBound].code == code {
+          next = found(after.window, after.head, at: free)
         }
-      if current.count > 0 {
-        var rows = rows(head)
-        Block.attend(&rows, current, code: code, next: next, scratch)
+        if current.count > 0 {
+          var rows = rows(head)
+          Block.attend(&rows, current, code: code, next: next, scratch)
+        }
+        current = next
       }
-      current = next
+      if nextWindow.isEmpty { return }
+      window = nextWindow
     }
   }
 
-  /// The runs of a head in a split, written to `target`.
+  /// Blocks of a split that are gone through together by all of `heads`: pages that are neighbours in a slab are read soon after each other. Whole
+  /// tiles of the kernel, so that only the order of reading depends on it: some heads are one where threads are many.
+  ///
+  /// - Parameter previous: the window before it; nil: the first. Behind the last there is an empty one.
+  private func window(_ split: Int, _ heads: Range<Int>, after previous: Range<Int>? = nil) -> Range<Int> {
+    let all = cut[split]
+    let start = previous?.upperBound ?? all.lowerBound
+    guard heads.count > 1 else { return start..<all.upperBound }
+    var (rows, inTile) = (0, 0)
+    for (i, block) in zip(start..., blocks[start..<all.upperBound]) {
+      guard block.heads.lowerBound <= heads.lowerBound, block.heads.upperBound >= heads.upperBound else {
+        break
+      }
+      rows += block.rows
+      inTile = block.firstPosition == nil ? (inTile + block.rows) % AttentionCut.tileRows : 0
+      if rows >= AttentionCut.windowRows, inTile == 0 { return start..<i + 1 }
+    }
+    return start..<all.upperBound
+  }
+
+  /// The runs of a head in a window, written to `target`.
   private func found(
-    _ split: Int, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
+    _ window: Range<Int>, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
   ) -> UnsafeMutableBufferPointer<Block.Run> {
     var count = 0
-    for i in cut[split] where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
+    for i in window where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
       (target + count).initialize(to: blocks[i].run(head))
       count += 1
     }
