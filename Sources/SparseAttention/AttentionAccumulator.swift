@@ -54,13 +54,15 @@ public struct AttentionAccumulator: ~Copyable {
     runs.deallocate()
   }
 
-  /// Query rows per work item: enough to use a converted tile of keys often, few enough to spread.
-  private static let rowsPerTile = 64
+  /// Query rows per work item, at least: enough to use a converted tile of keys often.
+  private static let fewestRowsPerTile = 64
+  /// Floats of the query rows of a work item, at most: they stay in the second cache with what is accumulated for them.
+  private static let floatsPerTile = 1 << 15
   /// Up to this many query rows a head, reading the keys is what takes the time.
   private static let fewRows = 16
   /// Below this many multiply-adds a call stays on its thread: waking another costs about as much.
   private static let inlineWork = 1 << 21
-  /// Few queries: how finely the work is cut, so that no thread waits long for the last item of another.
+  /// How finely the work is cut, so that no thread waits long for the last item of another.
   private static let itemsPerThread = 8
 
   /// Reading the keys takes longer than computing with them.
@@ -99,11 +101,11 @@ public struct AttentionAccumulator: ~Copyable {
     }
     if keyRows == 0 || tokens == 0 { return }
     let cut = AttentionCut(lists)
-    let tokensPerTile = max(1, Self.rowsPerTile / shape.group)
     let bySplits = hasFewQueries && cut.count > 1
-    let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
     let work = keyRows * layout.perHead * shape.headDim
     let threads = work > Self.inlineWork ? pool?.threads ?? 1 : 1
+    let tokensPerTile = max(1, rowsPerTile(threads: threads) / shape.group)
+    let tiles = (tokens + tokensPerTile - 1) / tokensPerTile
     let rowsPerPart = bySplits ? layout.count : tokensPerTile * shape.group
     let splitsAtOnce = bySplits ? Self.splitsAtOnce(rows: rowsPerPart, padded: layout.padded) : cut.count
     let scratchStride = Self.scratchStride(
@@ -134,6 +136,15 @@ public struct AttentionAccumulator: ~Copyable {
       }
       if bySplits { pass.merge() }
     }
+  }
+
+  /// As many as there is room for, fewer where the threads would not end together.
+  private func rowsPerTile(threads: Int) -> Int {
+    var rows = Self.floatsPerTile / layout.padded
+    while rows > Self.fewestRowsPerTile,
+      shape.kvHeads * ((layout.perHead + rows - 1) / rows) < Self.itemsPerThread * threads
+    { rows /= 2 }
+    return max(rows, Self.fewestRowsPerTile)
   }
 
   /// Few queries: splits whose parts take some 2 MiB together.
