@@ -110,14 +110,23 @@ void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next
 }
 
 // Many rows: some keys, then some channels of the values at a time for all blocks, since a tile does not fit into the first cache and
-// would be read from the second for every block.
+// would be read from the second for every block. `next`, the tile after it or null, in its own type, is fetched meanwhile.
 template <bool kEvenOdd>
-void AttendMany(const lagoon_query_rows &rows, const Tile &tile, float *work) {
+void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, size_t nextRowBytes, float *work) {
   constexpr size_t kKeysAtOnce = 16;
+  constexpr size_t kChannelsAtOnce = 4 * kVector;
+  const size_t padded = lagoon_padded_dim(rows.headDim);
   float *decay = work + rows.rows * kKeyTile;
+  const size_t blocks = rows.rows / 6 + 1;
+  const size_t nextCount = next != nullptr ? next->count : 0;
+  const auto *nextRows = next != nullptr ? next : &tile;
+  AheadInSteps keysAhead(nextRows->keys, nextCount, nextRowBytes, blocks * (kKeyTile / kKeysAtOnce));
+  AheadInSteps valuesAhead(nextRows->values, nextCount, nextRowBytes,
+                           blocks * ((padded + kChannelsAtOnce - 1) / kChannelsAtOnce));
   for (size_t first = 0; first < tile.count; first += kKeysAtOnce) {
     ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
       const size_t keys = HWY_MIN(block.Seen(), first + kKeysAtOnce);
+      keysAhead.Step();
       if (first < keys) block.template MakeLogits<false>(first, keys, nullptr);
     });
   }
@@ -125,10 +134,9 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, float *work) {
     const size_t seen = block.Seen();
     if (seen > 0) block.WeighAll(seen);
   });
-  const size_t padded = lagoon_padded_dim(rows.headDim);
-  constexpr size_t kChannelsAtOnce = 4 * kVector;
   for (size_t start = 0; start < padded; start += kChannelsAtOnce) {
     ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+      valuesAhead.Step();
       const size_t seen = block.Seen();
       if (seen == 0) return;
       const size_t end = HWY_MIN(padded, start + kChannelsAtOnce);
@@ -137,11 +145,12 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, float *work) {
   }
 }
 
-// Any number of rows over a tile of f32.
+// Any number of rows over a tile of f32. `next`: as in AttendMany.
 template <bool kEvenOdd>
-void AttendFloats(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
-  if (rows.rows > kFewRows) return AttendMany<kEvenOdd>(rows, tile, work);
-  AttendFew<LAGOON_F32, kEvenOdd>(rows, tile, next, work);
+void AttendFloats(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, size_t nextRowBytes, float *work) {
+  if (rows.rows > kFewRows) return AttendMany<kEvenOdd>(rows, tile, next, nextRowBytes, work);
+  const bool isAlike = nextRowBytes == lagoon_padded_dim(rows.headDim) * sizeof(float);
+  AttendFew<LAGOON_F32, kEvenOdd>(rows, tile, isAlike ? next : nullptr, work);
 }
 
 }  // namespace HWY_NAMESPACE

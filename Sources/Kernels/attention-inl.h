@@ -65,6 +65,31 @@ class Ahead {
   size_t at_ = 0;
 };
 
+// Brings rows nearer while many query rows are computed on, in so many even steps that each has time for its lines.
+class AheadInSteps {
+ public:
+  AheadInSteps(const uint8_t *const *rows, size_t count, size_t rowBytes, size_t steps)
+      : rows_(rows), rowBytes_(rowBytes), left_(count), linesAStep_((count * rowBytes / kLine + steps) / steps) {}
+
+  HWY_INLINE void Step() {
+    for (size_t i = 0; i < linesAStep_ && left_ > 0; ++i) {
+      hwy::Prefetch(*rows_ + at_);
+      at_ += kLine;
+      if (at_ < rowBytes_) continue;
+      at_ = 0;
+      ++rows_;
+      --left_;
+    }
+  }
+
+ private:
+  const uint8_t *const *rows_;
+  size_t rowBytes_;
+  size_t left_;  // rows
+  size_t linesAStep_;
+  size_t at_ = 0;
+};
+
 // logits[q * kKeyTile + r] = query q · key r, for first ≤ r < keys; up to three values behind are overwritten. If kAhead, as many keys of
 // `next` are fetched.
 template <uint8_t kType, size_t kQueries, bool kAhead>

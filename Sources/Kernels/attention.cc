@@ -70,9 +70,9 @@ void AttendTyped(const lagoon_query_rows &rows, bool unpack, const lagoon_key_ru
     if (VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition) == 0) continue;
     if (unpack) {
       const Tile unpacked = Unpacked<kType, kEvenOdd>(tile, rows.headDim, padded, keyTile, valueTile);
-      AttendFloats<kEvenOdd>(rows, unpacked, nullptr, work);
+      AttendFloats<kEvenOdd>(rows, unpacked, &after, rowBytes, work);
     } else if constexpr (kType == LAGOON_F32) {
-      AttendFloats<false>(rows, tile, &after, work);
+      AttendFloats<false>(rows, tile, &after, rowBytes, work);
     } else if constexpr (kType != LAGOON_BF16 || kEvenOdd) {
       AttendFew<kType, kEvenOdd>(rows, tile, &after, work);
     }

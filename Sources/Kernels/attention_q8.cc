@@ -69,11 +69,11 @@ void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t r
       tile.keys[tile.count] = reinterpret_cast<const uint8_t *>(key);
       tile.values[tile.count++] = reinterpret_cast<const uint8_t *>(value);
       if (tile.count < kKeyTile) continue;
-      AttendFloats<false>(rows, tile, nullptr, work);
+      AttendFloats<false>(rows, tile, nullptr, 0, work);
       tile.count = 0;
     }
   }
-  if (tile.count > 0) AttendFloats<false>(rows, tile, nullptr, work);
+  if (tile.count > 0) AttendFloats<false>(rows, tile, nullptr, 0, work);
 }
 
 }  // namespace HWY_NAMESPACE
