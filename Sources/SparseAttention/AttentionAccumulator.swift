@@ -20,8 +20,10 @@ public struct AttentionAccumulator: ~Copyable {
   /// The position of the first query; they follow each other.
   public let firstQueryPosition: Int
 
-  /// Owned, 64-byte aligned: the packed queries, then their sums.
-  private let storage: UnsafeMutablePointer<Float>
+  /// Owned, 64-byte aligned: the packed queries, and their sums. Two blocks rather than one, so that those of a common chunk (128 queries, 32 heads of
+  /// 128) stay in the heap when they are freed, instead of being mapped and cleared by the system in every call.
+  private let queries: UnsafeMutablePointer<Float>
+  private let sumsMemory: UnsafeMutablePointer<Float>
   private let sums: RunningSums
   /// Owned; what a call needs beside, kept for the next one.
   private var scratch = ScratchFloats()
@@ -40,17 +42,19 @@ public struct AttentionAccumulator: ~Copyable {
     self.firstQueryPosition = firstQueryPosition
 
     layout = QueryRows(shape: shape, tokens: queries.tokens)
-    let sumFloats = RunningSums.floats(rows: layout.count, padded: layout.padded)
-    storage = QueryRows.allocate(floats: layout.floats + sumFloats)
-    storage.initialize(repeating: 0, count: layout.floats)
-    sums = RunningSums(storage + layout.floats, rows: layout.count, padded: layout.padded)
+    self.queries = QueryRows.allocate(floats: layout.floats)
+    if layout.padded != shape.headDim { self.queries.initialize(repeating: 0, count: layout.floats) }
+    layout.pack(queries, scale: shape.scale, to: self.queries)
+    sumsMemory = QueryRows.allocate(
+      floats: RunningSums.floats(rows: layout.count, padded: layout.padded))
+    sums = RunningSums(sumsMemory, rows: layout.count, padded: layout.padded)
     sums.clear(layout.count, padded: layout.padded)
-    layout.pack(queries, scale: shape.scale, to: storage)
   }
 
   deinit {
-    // Both came from `allocate` and nothing else holds them: kernels keep no pointer.
-    storage.deallocate()
+    // All came from `allocate` and nothing else holds them: kernels keep no pointer.
+    queries.deallocate()
+    sumsMemory.deallocate()
     runs.deallocate()
   }
 
@@ -120,7 +124,7 @@ public struct AttentionAccumulator: ~Copyable {
       let direct = isEmpty ? 1 : 0
       isEmpty = false
       let pass = AttentionPass(
-        blocks: blocks, cut: cut, splits: splits, queries: storage, sums: sums,
+        blocks: blocks, cut: cut, splits: splits, queries: queries, sums: sums,
         parts: parts(
           splits.count == direct ? 0 : bySplits ? splits.count - direct : participants, rows: rowsPerPart),
         direct: direct, layout: layout, firstQueryPosition: firstQueryPosition, tokensPerTile: tokensPerTile,
