@@ -6,8 +6,8 @@ import Kernels
 /// accumulated, in order. So a query's arithmetic depends on the splits alone, whether they come in one call or in several and
 /// whichever way the work is cut:
 /// - many queries: an item is a KV head and a tile of queries, and goes through the splits one after the other;
-/// - few queries: an item is a split and some of the heads, which it goes through one after the other, since the heads of a slab are
-///   neighbours in memory: pages that are not cost a walk of the page table each.
+/// - few queries: an item is a split and some of the heads, which it goes through window by window, in each head after head, since the
+///   heads of a slab are neighbours in memory: pages that are not cost a walk of the page table each.
 ///
 /// Sendable by `@unchecked`: items touch disjoint rows of `sums` and `parts`, each participant its own scratch and runs, blocks are
 /// read only, and `add` holds all of it until every item is done.
