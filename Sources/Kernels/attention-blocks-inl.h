@@ -16,6 +16,9 @@ HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
 
+// Query rows of a block where they are many.
+constexpr size_t kBlockRows = 6;
+
 // Query rows that are not many: reading the keys takes longer than computing.
 constexpr size_t kFewRows = 16;
 
@@ -87,7 +90,9 @@ HWY_INLINE void ForBlocks(const lagoon_query_rows &rows, const Tile &tile, float
                           const Body &body) {
   size_t row = 0;
   if constexpr (kMany) {
-    for (; row + 6 <= rows.rows; row += 6) body(Block<kType, kEvenOdd, 6>(rows, tile, row, weights, decay));
+    for (; row + kBlockRows <= rows.rows; row += kBlockRows) {
+      body(Block<kType, kEvenOdd, kBlockRows>(rows, tile, row, weights, decay));
+    }
   }
   for (; row + 4 <= rows.rows; row += 4) body(Block<kType, kEvenOdd, 4>(rows, tile, row, weights, decay));
   for (; row + 2 <= rows.rows; row += 2) body(Block<kType, kEvenOdd, 2>(rows, tile, row, weights, decay));
@@ -117,12 +122,12 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *nex
   constexpr size_t kChannelsAtOnce = 4 * kVector;
   const size_t padded = lagoon_padded_dim(rows.headDim);
   float *decay = work + rows.rows * kKeyTile;
-  const size_t blocks = rows.rows / 6 + 1;
-  const size_t nextCount = next != nullptr ? next->count : 0;
-  const auto *nextRows = next != nullptr ? next : &tile;
-  AheadInSteps keysAhead(nextRows->keys, nextCount, nextRowBytes, blocks * (kKeyTile / kKeysAtOnce));
-  AheadInSteps valuesAhead(nextRows->values, nextCount, nextRowBytes,
-                           blocks * ((padded + kChannelsAtOnce - 1) / kChannelsAtOnce));
+  const size_t blocks = (rows.rows + kBlockRows - 1) / kBlockRows;
+  const auto ahead = [&](const uint8_t *const *nextRows, size_t steps) {
+    return AheadInSteps(nextRows, nextRows != nullptr ? next->count : 0, nextRowBytes, blocks * steps);
+  };
+  AheadInSteps keysAhead = ahead(next != nullptr ? next->keys : nullptr, kKeyTile / kKeysAtOnce);
+  AheadInSteps valuesAhead = ahead(next != nullptr ? next->values : nullptr, hwy::DivCeil(padded, kChannelsAtOnce));
   for (size_t first = 0; first < tile.count; first += kKeysAtOnce) {
     ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
       const size_t keys = HWY_MIN(block.Seen(), first + kKeysAtOnce);
@@ -145,7 +150,7 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *nex
   }
 }
 
-// Any number of rows over a tile of f32. `next`: as in AttendMany.
+// Any number of rows over a tile of f32. `next`: as in AttendMany; few rows fetch it only if its rows are as long as the tile's.
 template <bool kEvenOdd>
 void AttendFloats(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, size_t nextRowBytes, float *work) {
   if (rows.rows > kFewRows) return AttendMany<kEvenOdd>(rows, tile, next, nextRowBytes, work);

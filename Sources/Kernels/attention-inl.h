@@ -54,7 +54,7 @@ class Ahead {
   HWY_INLINE void FetchLine() {
     hwy::Prefetch(*row_ + at_);
     at_ += kLine;
-    const bool isEnd = at_ == rowBytes_;
+    const bool isEnd = at_ >= rowBytes_;
     at_ = isEnd ? 0 : at_;
     row_ += isEnd;
   }
@@ -65,29 +65,22 @@ class Ahead {
   size_t at_ = 0;
 };
 
-// Brings rows nearer while many query rows are computed on, in so many even steps that each has time for its lines.
+// The same for many query rows: in so many even steps that each has time for its lines.
 class AheadInSteps {
  public:
   AheadInSteps(const uint8_t *const *rows, size_t count, size_t rowBytes, size_t steps)
-      : rows_(rows), rowBytes_(rowBytes), left_(count), linesAStep_((count * rowBytes / kLine + steps) / steps) {}
+      : ahead_(rows, rowBytes), left_(count * ((rowBytes + kLine - 1) / kLine)), linesAStep_((left_ + steps - 1) / steps) {}
 
   HWY_INLINE void Step() {
-    for (size_t i = 0; i < linesAStep_ && left_ > 0; ++i) {
-      hwy::Prefetch(*rows_ + at_);
-      at_ += kLine;
-      if (at_ < rowBytes_) continue;
-      at_ = 0;
-      ++rows_;
-      --left_;
-    }
+    const size_t lines = HWY_MIN(linesAStep_, left_);
+    for (size_t i = 0; i < lines; ++i) ahead_.FetchLine();
+    left_ -= lines;
   }
 
  private:
-  const uint8_t *const *rows_;
-  size_t rowBytes_;
-  size_t left_;  // rows
+  Ahead ahead_;
+  size_t left_;  // lines
   size_t linesAStep_;
-  size_t at_ = 0;
 };
 
 // logits[q * kKeyTile + r] = query q · key r, for first ≤ r < keys; up to three values behind are overwritten. If kAhead, as many keys of

@@ -8,7 +8,7 @@
 
 namespace lagoon {
 
-constexpr size_t kKeyTile = 64;   // keys per tile
+constexpr size_t kKeyTile = LAGOON_KEY_TILE;
 constexpr size_t kRowAlign = 16;  // floats: the widest vector
 constexpr size_t kRowBlock = 48;  // query rows whose terms of dKeys and dValues are summed together
 

@@ -54,10 +54,10 @@ struct NormalisedRow {
   }
 };
 
-// Returns how far from 0 a row's mean is at most. For elements of 2 bytes, where arithmetic takes longer than memory, a row is squared
-// while the next is normalised, so that nothing waits for a mean.
+// As SquaredDifferences::Sum without clamping, of elements of 2 bytes, where arithmetic takes longer than memory: a row is squared while the
+// next is normalised, so that nothing waits for a mean.
 template <uint8_t kType, size_t kDim>
-HWY_NOINLINE float SumRowByRow(const Normaliser<kType> &normaliser, const RowRuns &runs, float *squares) {
+HWY_NOINLINE float SumRowPairs(const Normaliser<kType> &normaliser, const RowRuns &runs, float *squares) {
   const F32 d;
   auto farthest = hn::Zero(d);
   NormalisedRow<kDim> even, odd;
@@ -66,30 +66,45 @@ HWY_NOINLINE float SumRowByRow(const Normaliser<kType> &normaliser, const RowRun
   float ignored;
   float *due = &ignored;  // of the odd row before
   RowGroups groups(runs, kDim * ElementBytes(kType));
-  const auto set = [&](NormalisedRow<kDim> &row, size_t t) HWY_ATTR {
-    row.Set(normaliser, groups.from[t], groups.soon[t], groups.later[t]);
-    farthest = hn::Max(farthest, hn::Abs(row.mean));
-  };
   for (size_t start = 0; start < runs.count; start += kGroup, groups.Advance()) {
     const size_t rows = HWY_MIN(kGroup, runs.count - start);
-    float *to = squares + start;
-    if constexpr (kType == LAGOON_F32) {
-      for (size_t t = 0; t < rows; ++t) {
-        set(even, t);
-        to[t] = even.SquaredDifferences();
-      }
-    } else {
-      for (size_t t = 0; t < rows; t += 2) {
-        set(even, t);
-        *due = odd.SquaredDifferences();
-        set(odd, t + 1);
-        to[t] = even.SquaredDifferences();
-        due = t + 1 < rows ? to + t + 1 : &ignored;
-      }
+    for (size_t t = 0; t < rows; t += 2) {
+      even.Set(normaliser, groups.from[t], groups.soon[t], groups.later[t]);
+      *due = odd.SquaredDifferences();
+      odd.Set(normaliser, groups.from[t + 1], groups.soon[t + 1], groups.later[t + 1]);
+      squares[start + t] = even.SquaredDifferences();
+      due = t + 1 < rows ? squares + start + t + 1 : &ignored;
+      farthest = hn::Max(farthest, hn::Max(hn::Abs(even.mean), hn::Abs(odd.mean)));
     }
   }
   *due = odd.SquaredDifferences();
   return hn::GetLane(farthest);
+}
+
+// The same of f32, which waits for memory: with one row in registers there is room for what rows are normalised with.
+template <size_t kDim>
+HWY_NOINLINE float SumRows(const Normaliser<LAGOON_F32> &normaliser, const RowRuns &runs, float *squares) {
+  const F32 d;
+  auto farthest = hn::Zero(d);
+  NormalisedRow<kDim> row;
+  RowGroups groups(runs, kDim * sizeof(float));
+  for (size_t start = 0; start < runs.count; start += kGroup, groups.Advance()) {
+    for (size_t t = 0; t < HWY_MIN(kGroup, runs.count - start); ++t) {
+      row.Set(normaliser, groups.from[t], groups.soon[t], groups.later[t]);
+      squares[start + t] = row.SquaredDifferences();
+      farthest = hn::Max(farthest, hn::Abs(row.mean));
+    }
+  }
+  return hn::GetLane(farthest);
+}
+
+template <uint8_t kType, size_t kDim>
+HWY_INLINE float SumRowByRow(const Normaliser<kType> &normaliser, const RowRuns &runs, float *squares) {
+  if constexpr (kType == LAGOON_F32) {
+    return SumRows<kDim>(normaliser, runs, squares);
+  } else {
+    return SumRowPairs<kType, kDim>(normaliser, runs, squares);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

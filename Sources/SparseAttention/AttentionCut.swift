@@ -11,8 +11,6 @@ struct AttentionCut: Sendable {
 
   /// Rows of a head in a window of a split, at least.
   static let windowRows = 128
-  /// Rows of a head that the kernels take together: `lagoon_attend`.
-  static let tileRows = 64
 
   /// Blocks of a head in a split, where each but the last has `rows` rows.
   static func blocksPerSplit(rows: Int) -> Int { max(1, Self.rows / max(1, rows)) }

@@ -85,6 +85,29 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     withUnsafePointer(to: part) { part in withUnsafePointer(to: all) { lagoon_merge_attention($0, part) } }
   }
 
+  /// One head's rows of a window: what a call of the kernel reads.
+  private struct Visit {
+    let split: Int
+    let heads: Range<Int>
+    var window: Range<Int>
+    var head: Int
+  }
+
+  private func firstVisit(_ split: Int, _ heads: Range<Int>) -> Visit {
+    let window = self.window(from: cut[split].lowerBound, split, heads)
+    return Visit(split: split, heads: heads, window: window, head: heads.lowerBound)
+  }
+
+  /// The next head of the window, or the first one of the next window; nil: the split is done.
+  private func visit(after last: Visit) -> Visit? {
+    var next = last
+    next.head += 1
+    if next.head < last.heads.upperBound { return next }
+    next.head = last.heads.lowerBound
+    next.window = window(from: last.window.upperBound, last.split, last.heads)
+    return next.window.isEmpty ? nil : next
+  }
+
   /// A split, window by window, in each head after head.
   ///
   /// - Parameter next: what this thread probably goes on with.
@@ -96,62 +119,51 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     let scratch = scratch + participant * scratchStride
     let base = runs + 2 * participant * mostRuns
     let code = blocks[cut[split].lowerBound].code
-    var window = self.window(split, heads)
-    var current = found(window, heads.lowerBound, at: base)
-    while true {
-      let nextWindow = self.window(split, heads, after: window)
-      for head in heads {
-        let free = current.baseAddress == base ? base + mostRuns : base
-        let after: (window: Range<Int>, head: Int)? =
-          if head + 1 < heads.upperBound {
-            (window, head + 1)
-          } else if !nextWindow.isEmpty {
-            (nextWindow, heads.lowerBound)
-          } else {
-            following.map { (self.window($0.split, $0.heads), $0.heads.lowerBound) }
-          }
-        var next = UnsafeMutableBufferPointer(start: free, count: 0)
-        if let after, blocks[after.window.lowerBound].code == code {
-          next = found(after.window, after.head, at: free)
-        }
-        if current.count > 0 {
-          var rows = rows(head)
-          Block.attend(&rows, current, code: code, next: next, scratch)
-        }
-        current = next
+    let first = firstVisit(split, heads)
+    var place: Visit? = first
+    var current = found(first, at: base)
+    while let here = place {
+      place = visit(after: here)
+      let free = current.baseAddress == base ? base + mostRuns : base
+      var next = UnsafeMutableBufferPointer(start: free, count: 0)
+      if let ahead = place ?? following.map(firstVisit), blocks[ahead.window.lowerBound].code == code {
+        next = found(ahead, at: free)
       }
-      if nextWindow.isEmpty { return }
-      window = nextWindow
+      if current.count > 0 {
+        var rows = rows(here.head)
+        Block.attend(&rows, current, code: code, next: next, scratch)
+      }
+      current = next
     }
   }
 
-  /// Blocks of a split that are gone through together by all of `heads`: pages that are neighbours in a slab are read soon after each other. Whole
-  /// tiles of the kernel, so that only the order of reading depends on it: some heads are one where threads are many.
-  ///
-  /// - Parameter previous: the window before it; nil: the first. Behind the last there is an empty one.
-  private func window(_ split: Int, _ heads: Range<Int>, after previous: Range<Int>? = nil) -> Range<Int> {
-    let all = cut[split]
-    let start = previous?.upperBound ?? all.lowerBound
-    guard heads.count > 1 else { return start..<all.upperBound }
+  /// Blocks of a split from `start` on that are gone through together by all of `heads`: pages that are neighbours in a slab are read
+  /// soon after each other. Whole tiles of the kernel, so that only the order of reading depends on it: how many heads an item has
+  /// depends on the threads. Empty behind the split's last.
+  private func window(from start: Int, _ split: Int, _ heads: Range<Int>) -> Range<Int> {
+    let end = cut[split].upperBound
+    guard heads.count > 1 else { return start..<end }
     var (rows, inTile) = (0, 0)
-    for (i, block) in zip(start..., blocks[start..<all.upperBound]) {
+    for i in start..<end {
+      let block = blocks[i]
       guard block.heads.lowerBound <= heads.lowerBound, block.heads.upperBound >= heads.upperBound else {
         break
       }
       rows += block.rows
-      inTile = block.firstPosition == nil ? (inTile + block.rows) % AttentionCut.tileRows : 0
+      // A block with positions begins and ends a tile.
+      inTile = block.firstPosition == nil ? (inTile + block.rows) % Int(LAGOON_KEY_TILE) : 0
       if rows >= AttentionCut.windowRows, inTile == 0 { return start..<i + 1 }
     }
-    return start..<all.upperBound
+    return start..<end
   }
 
-  /// The runs of a head in a window, written to `target`.
+  /// The runs of a visit, written to `target`.
   private func found(
-    _ window: Range<Int>, _ head: Int, at target: UnsafeMutablePointer<Block.Run>
+    _ visit: Visit, at target: UnsafeMutablePointer<Block.Run>
   ) -> UnsafeMutableBufferPointer<Block.Run> {
     var count = 0
-    for i in window where blocks[i].heads.contains(head) && blocks[i].rows > 0 {
-      (target + count).initialize(to: blocks[i].run(head))
+    for i in visit.window where blocks[i].heads.contains(visit.head) && blocks[i].rows > 0 {
+      (target + count).initialize(to: blocks[i].run(visit.head))
       count += 1
     }
     return UnsafeMutableBufferPointer(start: target, count: count)

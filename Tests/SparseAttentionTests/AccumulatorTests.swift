@@ -109,10 +109,20 @@ import Testing
     let v = Tensor(random: 9, heads: 2, tokens: 700, headDim: 64, type: .bfloat16)
     let longK = Tensor(random: 10, heads: 2, tokens: 2600, headDim: 64, type: .bfloat16)
     let longV = Tensor(random: 11, heads: 2, tokens: 2600, headDim: 64, type: .bfloat16)
-    // Whole, and in so many small blocks that there are several splits.
-    let small = stride(from: 0, to: 2600, by: 13).map { block(longK, longV, rows: $0..<$0 + 13) }
+    // Whole, and in so many small blocks that there are several splits of several windows.
+    func pieces(of rows: Int, withPositions: Set<Int> = []) -> [KeyValueBlock] {
+      stride(from: 0, to: 2600, by: rows).map {
+        let piece = $0..<min($0 + rows, 2600)
+        return block(
+          longK, longV, rows: piece, firstPosition: withPositions.contains($0 / rows) ? 0 : nil)
+      }
+    }
     for (parts, rows) in [
-      ([block(k, v, rows: 0..<600), block(k, v, rows: 600..<700, firstPosition: 600)], 700), (small, 2600),
+      ([block(k, v, rows: 0..<600), block(k, v, rows: 600..<700, firstPosition: 600)], 700),
+      // No window of a split ends where a tile does; every eighth block does; and tiles begin anew behind blocks that have positions,
+      // which all queries see nevertheless.
+      (pieces(of: 13), 2600), (pieces(of: 16), 2600), (pieces(of: 8, withPositions: [3, 25, 70]), 2600),
+      (pieces(of: 40, withPositions: [2, 9]), 2600),
     ] {
       let whole = attend(shape, q.view, firstQueryPosition: 600, [parts])
       let expected = reference(

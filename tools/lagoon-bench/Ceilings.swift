@@ -133,6 +133,7 @@ enum Ceiling {
       guard code == 0 else { throw ToolError("LMDB: \(String(cString: mdb_strerror(code)))") }
     }
   }
+
   /// Plain writes of slabs over a file that is in the page cache.
   final class PlainWrites {
     private let file: FileHandle
@@ -146,7 +147,7 @@ enum Ceiling {
         let file = FileHandle(forUpdatingAtPath: path)
       else { throw ToolError("\(path) can't be written") }
       self.file = file
-      places = bytes / slab.count
+      places = max(1, bytes / slab.count)
       for place in 0..<places { try write(place) }
     }
 

@@ -139,10 +139,12 @@ typedef struct {
   int64_t firstPosition;
 } lagoon_key_run;
 
+#define LAGOON_KEY_TILE 64
+
 // Adds the rows of `runs`, in that order, to the running attention of the query rows. Elements are finite, also
 // those that no row sees. f32 accumulation.
 //
-// Keys are taken in tiles of 64: counted from the first of a run that has positions, and on from run to run where all
+// Keys are taken in tiles of LAGOON_KEY_TILE: counted from the first of a run that has positions, and on from run to run where all
 // queries see them. A query row's arithmetic does not depend on the other rows, so neither do its bits; they do depend on
 // the target. A finished row has out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key
 // keeps its start. `next` are runs of the same type that another call will read, a hint: their first tile is fetched
