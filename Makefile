@@ -27,7 +27,7 @@ demo: build ## the main job on real input: LENGTH=32768 bytes of a book, kept fo
 
 test: setup ## build, then run the fast tests
 	$(BUILD) --build-tests
-	$(SWIFT) test -c release --skip-build
+	@SWIFT="$(SWIFT)" tools/scripts/test.sh
 
 test-long: setup ## crash loops, long streams, fuzzing, and the suite under the sanitizers
 	tools/scripts/test-long.sh

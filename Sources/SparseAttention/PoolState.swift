@@ -230,6 +230,12 @@ final class PoolState: @unchecked Sendable {
     if isHelperCalled { pthread_cond_signal(work) }
   }
 
+  var waitingCallers: Int {
+    lock()
+    defer { unlock() }
+    return waiting.count
+  }
+
   func close() {
     lock()
     closed = true

@@ -10,6 +10,8 @@ struct WaitingCallers {
   private var first: Caller?
   private var last: Caller?
 
+  private(set) var count = 0
+
   var isEmpty: Bool { first == nil }
 
   /// A place at the end: what the caller waits on for its permit.
@@ -17,6 +19,7 @@ struct WaitingCallers {
     let caller = Caller()
     if let last { last.next = caller } else { first = caller }
     last = caller
+    count += 1
     return caller.turn
   }
 
@@ -24,6 +27,7 @@ struct WaitingCallers {
   mutating func leave() -> DispatchSemaphore? {
     guard let caller = first else { return nil }
     first = caller.next
+    count -= 1
     if first == nil { last = nil }
     return caller.turn
   }

@@ -37,6 +37,9 @@ public final class WorkerPool: Sendable {
     return body()
   }
 
+  /// How many callers wait for a permit. For tests.
+  package var waitingCallers: Int { state.waitingCallers }
+
   /// Ends and joins the helpers; a call under way is finished first. Later calls run on their own thread alone.
   /// Not to be called from a body.
   public func close() { state.close() }

@@ -58,13 +58,13 @@ import Testing
     let queries = text.tensor(.queries, layer: 1, tokens: 3990..<4000)
     let before = try session.attend(layer: 1, queries: queries)
 
-    try eventually(seconds: 30) { try connection.stats().demotions == 1 }
+    try eventually { try connection.stats().demotions == 1 }
     #expect(try connection.describe(Codec.raw.name).layers.allSatisfy { $0.codec == .zstd })
     let compressed = try session.attend(layer: 1, queries: queries)
     #expect(compressed.out == before.out && compressed.logSumExp == before.logSumExp)
 
     // Reading goes on until the thread has seen it: more than four times, and never a second without.
-    try eventually(seconds: 30) {
+    try eventually {
       for layer in 0..<text.layers { _ = try session.attend(layer: layer, queries: queries) }
       return try connection.stats().promotions == 1
     }

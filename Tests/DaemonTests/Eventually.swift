@@ -3,7 +3,7 @@ import Testing
 
 /// Waits up to `seconds` until `condition` holds.
 func eventually(
-  seconds: Double = 5, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () throws -> Bool
+  seconds: Double = 60, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () throws -> Bool
 ) throws {
   let end = Date().addingTimeInterval(seconds)
   while try !condition() {

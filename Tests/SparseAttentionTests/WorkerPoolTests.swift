@@ -116,12 +116,10 @@ import Testing
   @Test func permitsAreGivenInTheOrderOfAsking() {
     let pool = WorkerPool(threads: 1)
     let order = Mutex<[Int]>([])
-    let asking = Counter()
     let done = Counter()
     let callers = 8
     let threads = (0..<callers).map { caller in
       Thread {
-        asking.add(1)
         pool.runInline { order.withLock { $0.append(caller) } }
         done.add(1)
       }
@@ -130,9 +128,7 @@ import Testing
       pool.runInline {
         for (index, thread) in threads.enumerated() {
           thread.start()
-          while asking.now <= index { usleep(100) }
-          // From having said so to standing in the queue is a lock away.
-          usleep(20_000)
+          while pool.waitingCallers <= index { usleep(100) }
         }
         #expect(order.withLock { $0.isEmpty })
       }

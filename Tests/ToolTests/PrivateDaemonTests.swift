@@ -35,10 +35,8 @@ import ToolSupport
   }
 
   @Test func theWaitIsBoundedAndTheFolderGone() throws {
-    let clock = ContinuousClock.now
-    let message = try failure("echo \"folder $2\" >&2; cat > /dev/null", startSeconds: 0.3)
-    #expect(ContinuousClock.now - clock < .seconds(10))
-    #expect(message.contains("not ready after 300 ms"))
+    let message = try failure("echo \"folder $2\" >&2; cat > /dev/null", startSeconds: 2)
+    #expect(message.contains("not ready after 2.0 s"))
     let store = try #require(message.split(separator: " ").last.map(String.init))
     #expect(store.hasSuffix("/store"))
     #expect(!FileManager.default.fileExists(atPath: (store as NSString).deletingLastPathComponent))
