@@ -242,14 +242,20 @@ extension Attention {
     of queries: HostTensor,
     _ body: (UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>) throws(LagoonError) -> Int
   ) throws(LagoonError) {
-    out = [Float](repeating: 0, count: queries.elementCount)
-    logSumExp = [Float](repeating: 0, count: queries.tokens * queries.heads)
-    tokens = 0
-    let result = out.withUnsafeMutableBufferPointer { out in
-      logSumExp.withUnsafeMutableBufferPointer { logSumExp in
-        Result { () throws(LagoonError) in try body(out, logSumExp) }
+    let sizes = (out: queries.elementCount, logSumExp: queries.tokens * queries.heads)
+    var result = Result<Int, LagoonError>.success(0)
+    var logSumExps: [Float] = []
+    // Filled in where it lies: clearing megabytes first would take longer than a small call.
+    out = [Float](unsafeUninitializedCapacity: sizes.out) { out, outCount in
+      logSumExps = [Float](unsafeUninitializedCapacity: sizes.logSumExp) { logSumExp, logSumExpCount in
+        result = Result { () throws(LagoonError) in
+          try body(.init(rebasing: out[..<sizes.out]), .init(rebasing: logSumExp[..<sizes.logSumExp]))
+        }
+        // What a call that failed has left is not looked at.
+        if case .success = result { (outCount, logSumExpCount) = sizes }
       }
     }
+    logSumExp = logSumExps
     tokens = try result.get()
   }
 }
