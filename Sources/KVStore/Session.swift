@@ -107,7 +107,7 @@ extension Session {
     }
   }
 
-  /// Most working memory that the queries of one call may take: two f32 rows of whole vectors for each query and head.
+  /// Most working memory that the queries of one call may take: two f32 rows of whole vectors for each query and head, and one of bf16.
   static let attentionBytes = 128 << 20
 
   /// - Throws: `invalidArgument` where queries, out and log-sum-exp do not fit each other or the session, `tooLarge`.
@@ -126,9 +126,9 @@ extension Session {
     else {
       throw StoreError(.invalidArgument, "out and log-sum-exp must have the queries' shape", session: name)
     }
-    // f32 copies of the queries and of their sums, in rows of whole vectors.
+    // f32 copies of the queries and of their sums, and perhaps a bf16 one, in rows of whole vectors.
     let scratch =
-      CheckedSize(queries.tokens) * CheckedSize(queries.heads) * CheckedSize(8 * (queries.headDim + 16))
+      CheckedSize(queries.tokens) * CheckedSize(queries.heads) * CheckedSize(10 * (queries.headDim + 16))
     guard let bytes = scratch.value, bytes <= Self.attentionBytes else {
       throw StoreError(
         .tooLarge,

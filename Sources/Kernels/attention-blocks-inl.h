@@ -3,7 +3,7 @@
 //
 // Query rows go in blocks of up to six. Blocks, and the order in which a tile is gone through, only decide what is in registers and in
 // the first cache together: each row's sums run in the same order in every block, so a row's bits don't depend on the rows beside it.
-#include "attention-inl.h"
+#include "attention-narrow-inl.h"
 
 #if defined(LAGOON_ATTENTION_BLOCKS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef LAGOON_ATTENTION_BLOCKS_INL_H
@@ -25,11 +25,28 @@ constexpr size_t kFewRows = 16;
 // Rows, two blocks, up to which narrow elements are widened where they are used; for more, once.
 constexpr size_t kRowsInPlace = 8;
 
+// What makes logits.
+enum class Products {
+  kFloats,  // queries and keys as f32, to which keys are widened at the latest where they are used
+  kNarrow,  // both in bf16
+  kPanels,  // both in bf16, and keys transposed: a tile's keys[p] is its panel p
+};
+
+// How the rows of a tile and of the queries lie. kIsEvenOdd: the channels of values, and those of queries and keys where they are floats,
+// are arranged as LoadChannels says.
+template <uint8_t kKeyType, uint8_t kValueType, bool kIsEvenOdd, Products kTheProducts = Products::kFloats>
+struct TileForm {
+  static constexpr uint8_t kKeys = kKeyType;
+  static constexpr uint8_t kValues = kValueType;
+  static constexpr bool kEvenOdd = kIsEvenOdd;
+  static constexpr Products kProducts = kTheProducts;
+};
+
 // What is computed of a tile, for the kQueries rows from `row` on: a block. Weights are [rows, kKeyTile].
-template <uint8_t kType, bool kEvenOdd, size_t kQueries>
+template <class Form, size_t kQueries>
 struct Block {
   static constexpr size_t kVectors = kQueries >= 4 ? kAbreast : 4;
-  static constexpr size_t kLast = kEvenOdd ? 2 : 1;  // vectors that are left over
+  static constexpr size_t kLast = Form::kEvenOdd ? 2 : 1;  // vectors that are left over
 
   const lagoon_query_rows &rows;
   const Tile &tile;
@@ -46,8 +63,24 @@ struct Block {
 
   template <bool kAhead>
   HWY_INLINE void MakeLogits(size_t first, size_t keys, const Tile *next) const {
-    Logits<kType, kQueries, kAhead>(rows.queries + row * padded, padded, tile, first, keys, next,
-                                    weights + row * kKeyTile);
+    float *to = weights + row * kKeyTile;
+    if constexpr (Form::kProducts == Products::kFloats) {
+      const float *queries = rows.queries + row * padded;
+      Logits<Form::kKeys, kQueries, kAhead>(queries, padded, rows.scale, tile, first, keys, next, to);
+    } else {
+#if LAGOON_NARROW_PRODUCTS
+      const uint16_t *queries = rows.narrow + row * padded;
+      if constexpr (Form::kProducts == Products::kNarrow) {
+        NarrowLogits<kQueries, kAhead>(queries, padded, rows.scale, tile, keys, next, to);
+      } else {
+        // The lengths that models have are compiled in.
+        const auto make = padded == 128  ? PanelLogits<kQueries, 128>
+                          : padded == 64 ? PanelLogits<kQueries, 64>
+                                         : PanelLogits<kQueries, 0>;
+        make(queries, padded, rows.scale, tile.keys, keys, to);
+      }
+#endif
+    }
   }
 
   HWY_INLINE void WeighAll(size_t seen) const {
@@ -77,34 +110,34 @@ struct Block {
  private:
   template <bool kAhead, size_t kCount>
   HWY_INLINE size_t Add(size_t c, size_t seen, const Tile *next) const {
-    AddValues<kType, kEvenOdd, kQueries, kCount, kAhead>(weights + row * kKeyTile, decay + row, tile, seen, c, next,
-                                                         rows.weighted + row * padded, padded);
+    AddValues<Form::kValues, Form::kEvenOdd, kQueries, kCount, kAhead>(
+        weights + row * kKeyTile, decay + row, tile, seen, c, next, rows.weighted + row * padded, padded);
     return kCount * kVector;
   }
 };
 
 // Calls `body` with the rows in blocks: of six where they are many, whose sums are never waited for; of four, as many as the query heads that
 // models have for a KV head; of two and of one.
-template <uint8_t kType, bool kEvenOdd, bool kMany, class Body>
+template <class Form, bool kMany, class Body>
 HWY_INLINE void ForBlocks(const lagoon_query_rows &rows, const Tile &tile, float *weights, float *decay,
                           const Body &body) {
   size_t row = 0;
   if constexpr (kMany) {
     for (; row + kBlockRows <= rows.rows; row += kBlockRows) {
-      body(Block<kType, kEvenOdd, kBlockRows>(rows, tile, row, weights, decay));
+      body(Block<Form, kBlockRows>(rows, tile, row, weights, decay));
     }
   }
-  for (; row + 4 <= rows.rows; row += 4) body(Block<kType, kEvenOdd, 4>(rows, tile, row, weights, decay));
-  for (; row + 2 <= rows.rows; row += 2) body(Block<kType, kEvenOdd, 2>(rows, tile, row, weights, decay));
-  if (row < rows.rows) body(Block<kType, kEvenOdd, 1>(rows, tile, row, weights, decay));
+  for (; row + 4 <= rows.rows; row += 4) body(Block<Form, 4>(rows, tile, row, weights, decay));
+  for (; row + 2 <= rows.rows; row += 2) body(Block<Form, 2>(rows, tile, row, weights, decay));
+  if (row < rows.rows) body(Block<Form, 1>(rows, tile, row, weights, decay));
 }
 
-// A few rows, block after block. `next`, the tile after this one or null, is fetched during the first. `kEvenOdd`: the channels of queries
-// and tile are arranged as LoadChannels says. `work` is [rows, kKeyTile + 1].
-template <uint8_t kType, bool kEvenOdd>
+// A few rows, block after block. `next`, the tile after this one or null, is fetched during the first: its rows are as long as this
+// one's. `work` is [rows, kKeyTile + 1].
+template <class Form>
 void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
-  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * ElementBytes(kType));
-  ForBlocks<kType, kEvenOdd, false>(rows, tile, work, work + rows.rows * kKeyTile, [&](const auto &block) HWY_ATTR {
+  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * ElementBytes(Form::kKeys));
+  ForBlocks<Form, false>(rows, tile, work, work + rows.rows * kKeyTile, [&](const auto &block) HWY_ATTR {
     if (ahead) {
       block.template Attend<true>(next);
     } else {
@@ -116,9 +149,9 @@ void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next
 
 // Many rows: some keys, then some channels of the values at a time for all blocks, since a tile does not fit into the first cache and
 // would be read from the second for every block. `next`, the tile after it or null, in its own type, is fetched meanwhile.
-template <bool kEvenOdd>
+template <class Form>
 void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, size_t nextRowBytes, float *work) {
-  constexpr size_t kKeysAtOnce = 16;
+  constexpr size_t kKeysAtOnce = Form::kProducts == Products::kFloats ? 16 : kKeyTile;  // panels are half as long
   constexpr size_t kChannelsAtOnce = 4 * kVector;
   const size_t padded = lagoon_padded_dim(rows.headDim);
   float *decay = work + rows.rows * kKeyTile;
@@ -129,18 +162,18 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *nex
   AheadInSteps keysAhead = ahead(next != nullptr ? next->keys : nullptr, kKeyTile / kKeysAtOnce);
   AheadInSteps valuesAhead = ahead(next != nullptr ? next->values : nullptr, hwy::DivCeil(padded, kChannelsAtOnce));
   for (size_t first = 0; first < tile.count; first += kKeysAtOnce) {
-    ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+    ForBlocks<Form, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
       const size_t keys = HWY_MIN(block.Seen(), first + kKeysAtOnce);
       keysAhead.Step();
       if (first < keys) block.template MakeLogits<false>(first, keys, nullptr);
     });
   }
-  ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+  ForBlocks<Form, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
     const size_t seen = block.Seen();
     if (seen > 0) block.WeighAll(seen);
   });
   for (size_t start = 0; start < padded; start += kChannelsAtOnce) {
-    ForBlocks<LAGOON_F32, kEvenOdd, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
+    ForBlocks<Form, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
       valuesAhead.Step();
       const size_t seen = block.Seen();
       if (seen == 0) return;
@@ -153,9 +186,10 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *nex
 // Any number of rows over a tile of f32. `next`: as in AttendMany; few rows fetch it only if its rows are as long as the tile's.
 template <bool kEvenOdd>
 void AttendFloats(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, size_t nextRowBytes, float *work) {
-  if (rows.rows > kFewRows) return AttendMany<kEvenOdd>(rows, tile, next, nextRowBytes, work);
+  using Floats = TileForm<LAGOON_F32, LAGOON_F32, kEvenOdd>;
+  if (rows.rows > kFewRows) return AttendMany<Floats>(rows, tile, next, nextRowBytes, work);
   const bool isAlike = nextRowBytes == lagoon_padded_dim(rows.headDim) * sizeof(float);
-  AttendFew<LAGOON_F32, kEvenOdd>(rows, tile, isAlike ? next : nullptr, work);
+  AttendFew<Floats>(rows, tile, isAlike ? next : nullptr, work);
 }
 
 }  // namespace HWY_NAMESPACE

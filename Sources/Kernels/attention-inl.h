@@ -83,11 +83,30 @@ class AheadInSteps {
   size_t linesAStep_;
 };
 
-// logits[q * kKeyTile + r] = query q · key r, for first ≤ r < keys; up to three values behind are overwritten. If kAhead, as many keys of
-// `next` are fetched.
+// to[q * kKeyTile + k] = scale * the sum over the lanes of sums[q][k].
+template <size_t kQueries, size_t kKeys>
+HWY_INLINE void StoreSums(const Vector (&sums)[kQueries][kKeys], float scale, float *HWY_RESTRICT to) {
+  const auto scales = hn::Set(Quad(), scale);
+  if constexpr (kKeys == 4) {
+    for (size_t q = 0; q < kQueries; ++q) {
+      const auto logits = hn::Mul(SumsOfFour(sums[q][0], sums[q][1], sums[q][2], sums[q][3]), scales);
+      hn::StoreU(logits, Quad(), to + q * kKeyTile);
+    }
+  } else {
+    for (size_t q = 0; q < kQueries; q += 2) {
+      const auto both = hn::Mul(SumsOfFour(sums[q][0], sums[q][1], sums[q + 1][0], sums[q + 1][1]), scales);
+      const hn::Half<Quad> pair;
+      hn::StoreU(hn::LowerHalf(pair, both), pair, to + q * kKeyTile);
+      hn::StoreU(hn::UpperHalf(pair, both), pair, to + (q + 1) * kKeyTile);
+    }
+  }
+}
+
+// logits[q * kKeyTile + r] = scale * (query q · key r), for first ≤ r < keys; up to three values behind are overwritten. If kAhead, as
+// many keys of `next` are fetched.
 template <uint8_t kType, size_t kQueries, bool kAhead>
-HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, const Tile &tile, size_t first, size_t keys,
-                       const Tile *next, float *HWY_RESTRICT logits) {
+HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, float scale, const Tile &tile, size_t first,
+                       size_t keys, const Tile *next, float *HWY_RESTRICT logits) {
   constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kKeys = kQueries >= 4 ? kAbreast : 4;
   constexpr size_t kChannels = kLine / kBytes;  // of a line
@@ -123,19 +142,7 @@ HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, const T
       }
     }
     for (; c < padded; c += kVectors * kVector) multiply(c);
-    if constexpr (kKeys == 4) {
-      for (size_t q = 0; q < kQueries; ++q) {
-        hn::StoreU(SumsOfFour(sums[q][0], sums[q][1], sums[q][2], sums[q][3]), Quad(),
-                   logits + q * kKeyTile + r);
-      }
-    } else {
-      for (size_t q = 0; q < kQueries; q += 2) {
-        const auto both = SumsOfFour(sums[q][0], sums[q][1], sums[q + 1][0], sums[q + 1][1]);
-        const hn::Half<Quad> pair;
-        hn::StoreU(hn::LowerHalf(pair, both), pair, logits + q * kKeyTile + r);
-        hn::StoreU(hn::UpperHalf(pair, both), pair, logits + (q + 1) * kKeyTile + r);
-      }
-    }
+    StoreSums(sums, scale, logits + r);
   }
 }
 
@@ -149,22 +156,20 @@ HWY_INLINE float Weigh(float *HWY_RESTRICT logits, size_t visible, size_t keys, 
   }
   constexpr float kLargest = 3.4028234663852886e38f;
   for (size_t r = visible; r < keys || r % kVector != 0; ++r) logits[r] = -HUGE_VALF;
+  // A product that has overflowed counts as the largest float, so that differences stay numbers.
+  const auto load = [&](size_t r) HWY_ATTR { return hn::Min(hn::Load(d, logits + r), hn::Set(d, kLargest)); };
   auto most = hn::Set(d, *maximum);
-  for (size_t r = 0; r < keys; r += kVector) {
-    // A product that has overflowed counts as the largest float, so that differences stay numbers.
-    const auto logit = hn::Min(hn::Load(d, logits + r), hn::Set(d, kLargest));
-    hn::Store(logit, d, logits + r);
-    most = hn::Max(most, logit);
-  }
+  for (size_t r = 0; r < keys; r += kVector) most = hn::Max(most, load(r));
   const float largest = HWY_MAX(hn::GetLane(hn::MaxOfLanes(d, most)), -kLargest);
   const auto largests = hn::Set(d, largest);
   auto sums = hn::Zero(d);
   for (size_t r = 0; r < keys; r += kVector) {
-    const auto weight = FastExponentials(hn::Sub(hn::Load(d, logits + r), largests));
+    const auto weight = FastExponentials(hn::Sub(load(r), largests));
     hn::Store(weight, d, logits + r);
     sums = hn::Add(sums, weight);
   }
-  const float decay = hn::GetLane(FastExponentials(hn::Sub(hn::Set(d, *maximum), largests)));
+  const float decay =
+      largest == *maximum ? 1.0f : hn::GetLane(FastExponentials(hn::Sub(hn::Set(d, *maximum), largests)));
   *maximum = largest;
   *sum = *sum * decay + hn::GetLane(hn::SumOfLanes(d, sums));
   return decay;

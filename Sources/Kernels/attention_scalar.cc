@@ -20,8 +20,8 @@ void AttendRow(const lagoon_query_rows &rows, size_t row, const Tile &tile, uint
   for (size_t r = 0; r < visible; ++r) {
     float logit = 0;
     for (size_t c = 0; c < dim; ++c) logit += query[c] * LoadElement(tile.keys[r], type, c);
-    logits[r] = logit;
-    if (logit > largest) largest = logit;
+    logits[r] = rows.scale * logit;
+    if (logits[r] > largest) largest = logits[r];
   }
   const float decay = std::exp(rows.maximum[row] - largest);
   float sum = 0;
@@ -49,8 +49,7 @@ extern "C" void lagoon_attend_scalar(const lagoon_query_rows *rows, const lagoon
   }
 }
 
-// Plain code for all: once in some thousand keys.
-extern "C" void lagoon_merge_attention(const lagoon_query_rows *rows, const lagoon_query_rows *from) {
+extern "C" void lagoon_merge_attention_scalar(const lagoon_query_rows *rows, const lagoon_query_rows *from) {
   const size_t padded = lagoon_padded_dim(rows->headDim);
   for (size_t row = 0; row < rows->rows; ++row) {
     if (from->sum[row] == 0) continue;  // it saw nothing

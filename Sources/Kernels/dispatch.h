@@ -12,6 +12,10 @@ namespace lagoon {
 // This thread's index into Highway's tables: the chosen target, or the one that a test has set.
 size_t TargetIndex();
 
+// Whether the CPU multiplies pairs of bf16 (AVX512-BF16), which none of the targets of the Highway that Debian has asks for, and this
+// thread may use that.
+bool HasNarrowProducts();
+
 }  // namespace lagoon
 
 // HWY_DYNAMIC_DISPATCH with a choice per thread, so that a test that walks the targets leaves the tests

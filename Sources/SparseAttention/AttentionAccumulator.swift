@@ -20,9 +20,9 @@ public struct AttentionAccumulator: ~Copyable {
   /// The position of the first query; they follow each other.
   public let firstQueryPosition: Int
 
-  /// Owned, 64-byte aligned: the packed queries, and their sums. Two blocks rather than one, so that those of a common chunk (128 queries, 32 heads of
-  /// 128) stay in the heap when they are freed, instead of being mapped and cleared by the system in every call.
-  private let queries: UnsafeMutablePointer<Float>
+  /// Owned, 64-byte aligned: the packed queries, and their sums. Several blocks rather than one, so that those of a common chunk (128 queries,
+  /// 32 heads of 128) stay in the heap when they are freed, instead of being mapped and cleared by the system in every call.
+  private let queries: PackedQueries
   private let sumsMemory: UnsafeMutablePointer<Float>
   private let sums: RunningSums
   /// Owned; what a call needs beside, kept for the next one.
@@ -33,7 +33,7 @@ public struct AttentionAccumulator: ~Copyable {
   private let layout: QueryRows
   private var isEmpty = true
 
-  /// Converts the queries to f32 and multiplies them by the scale, once.
+  /// Converts the queries to f32, once.
   /// - Parameter queries: `[tokens, queryHeads, headDim]`, finite.
   public init(shape: AttentionShape, queries: TensorView, firstQueryPosition: Int) {
     precondition(queries.heads == shape.queryHeads && queries.headDim == shape.headDim)
@@ -42,11 +42,9 @@ public struct AttentionAccumulator: ~Copyable {
     self.firstQueryPosition = firstQueryPosition
 
     layout = QueryRows(shape: shape, tokens: queries.tokens)
-    self.queries = QueryRows.allocate(floats: layout.floats)
-    if layout.padded != shape.headDim { self.queries.initialize(repeating: 0, count: layout.floats) }
-    layout.pack(queries, scale: shape.scale, to: self.queries)
+    self.queries = PackedQueries(queries, layout)
     sumsMemory = QueryRows.allocate(
-      floats: RunningSums.floats(rows: layout.count, padded: layout.padded))
+      Float.self, RunningSums.floats(rows: layout.count, padded: layout.padded))
     sums = RunningSums(sumsMemory, rows: layout.count, padded: layout.padded)
     sums.clear(layout.count, padded: layout.padded)
   }

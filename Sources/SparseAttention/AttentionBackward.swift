@@ -52,7 +52,7 @@ public struct AttentionBackward: ~Copyable {
     self.firstQueryPosition = firstQueryPosition
     layout = QueryRows(shape: shape, tokens: queries.tokens)
     let floats = 3 * layout.floats + 2 * layout.count
-    storage = QueryRows.allocate(floats: floats)
+    storage = QueryRows.allocate(Float.self, floats)
     storage.initialize(repeating: 0, count: floats)
     layout.pack(queries, scale: shape.scale, to: storage)
     layout.pack(dOut, scale: 1, to: storage + layout.floats)

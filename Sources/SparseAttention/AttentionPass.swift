@@ -16,7 +16,7 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
   let cut: AttentionCut
   /// Those that this pass goes through.
   let splits: Range<Int>
-  let queries: UnsafeMutablePointer<Float>
+  let queries: PackedQueries
   /// Of all splits so far.
   let sums: RunningSums
   /// Of each split that does not go to `sums` (few queries), or of each participant's (many).
@@ -174,7 +174,7 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     let group = layout.shape.group
     let first = head * layout.perHead + firstToken * group
     return sums.rows(
-      queries + first * layout.padded, from: first,
+      queries, from: first,
       count: min(tokensPerTile * group, layout.perHead - firstToken * group), layout,
       firstPosition: firstQueryPosition + firstToken)
   }

@@ -28,9 +28,11 @@ struct QueryRows {
   }
 
   /// 64-byte aligned memory, to be given back with `deallocate()`.
-  static func allocate(floats: Int) -> UnsafeMutablePointer<Float> {
-    UnsafeMutableRawPointer.allocate(byteCount: max(1, floats) * 4, alignment: 64)
-      .bindMemory(to: Float.self, capacity: max(1, floats))
+  static func allocate<Element: BitwiseCopyable>(
+    _: Element.Type, _ count: Int
+  ) -> UnsafeMutablePointer<Element> {
+    UnsafeMutableRawPointer.allocate(byteCount: max(1, count) * MemoryLayout<Element>.stride, alignment: 64)
+      .bindMemory(to: Element.self, capacity: max(1, count))
   }
 
   /// Converts a tensor to f32 rows, times `scale`. Padding is left as it is.

@@ -35,13 +35,14 @@ struct RunningSums {
 
   /// Rows `first..<first + count`.
   func rows(
-    _ queries: UnsafePointer<Float>, from first: Int, count: Int, _ layout: QueryRows, firstPosition: Int
+    _ queries: PackedQueries, from first: Int, count: Int, _ layout: QueryRows, firstPosition: Int
   ) -> lagoon_query_rows {
     lagoon_query_rows(
-      queries: queries, weighted: weighted + first * layout.padded, maximum: maximum + first,
-      sum: sum + first,
-      rows: count, group: layout.shape.group, headDim: layout.shape.headDim,
-      firstPosition: Int64(firstPosition))
+      queries: queries.floats + first * layout.padded, weighted: weighted + first * layout.padded,
+      maximum: maximum + first, sum: sum + first, rows: count, group: layout.shape.group,
+      headDim: layout.shape.headDim,
+      firstPosition: Int64(firstPosition), scale: layout.shape.scale,
+      narrow: queries.narrow.map { UnsafePointer($0 + first * layout.padded) })
   }
 
   /// The queries of `other` with these sums, from the first on.

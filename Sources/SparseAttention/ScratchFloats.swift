@@ -9,7 +9,7 @@ struct ScratchFloats: ~Copyable {
   mutating func take(_ floats: Int) -> UnsafeMutablePointer<Float> {
     if let memory, floats <= count { return memory }
     memory?.deallocate()
-    let made = QueryRows.allocate(floats: floats)
+    let made = QueryRows.allocate(Float.self, floats)
     memory = made
     count = floats
     return made

@@ -149,7 +149,7 @@ struct CausalHeads {
     else { return }
     var rows = lagoon_query_rows(
       queries: queryRows, weighted: sums, maximum: maxima, sum: totals, rows: count, group: group,
-      headDim: headDim, firstPosition: Int64(from + block.lowerBound))
+      headDim: headDim, firstPosition: Int64(from + block.lowerBound), scale: 1, narrow: nil)
     var run = lagoon_key_run(keys: keys, values: values, count: from + block.upperBound, firstPosition: 0)
     lagoon_attend(
       &rows, &run, 1, nil, 0, UInt8(LAGOON_F32),

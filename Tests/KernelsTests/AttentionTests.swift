@@ -20,13 +20,27 @@ private func attend(
   lagoon_attend(rows, runs, count, runs, count, type, scratch)
 }
 
-/// One call's input: queries that are already scaled, keys and values of one KV head.
+/// The types of queries, and of keys and values.
+private struct Types: CustomStringConvertible {
+  let queries: UInt8
+  let keys: UInt8
+
+  var description: String { "queries of type \(queries), keys of type \(keys)" }
+
+  /// What a CPU may have an instruction for.
+  static let narrow = Types(queries: UInt8(LAGOON_BF16), keys: UInt8(LAGOON_BF16))
+  static let bf16 = [Types(queries: UInt8(LAGOON_F32), keys: UInt8(LAGOON_BF16)), narrow]
+  static let all = types.map { Types(queries: UInt8(LAGOON_F32), keys: $0.code) } + [narrow]
+}
+
+/// One call's input: queries, keys and values of one KV head.
 private struct Case {
   let headDim: Int
   let group: Int
-  let type: UInt8
-  var queries: [Float]  // [rows, headDim]
-  var keys: [Float]  // [count, headDim], as `type` rounds them
+  let types: Types
+  let scale: Float
+  var queries: [Float]  // [rows, headDim], as their type rounds them
+  var keys: [Float]  // [count, headDim], as their type rounds them
   var values: [Float]
   var firstQueryPosition = 0
   var firstPosition = Int64.min
@@ -34,14 +48,15 @@ private struct Case {
   var rows: Int { queries.count / headDim }
   var count: Int { keys.count / headDim }
 
-  init(headDim: Int, group: Int, queries: Int, keys: Int, type: UInt8, seed: UInt64, scale: Float = 1) {
+  init(headDim: Int, group: Int, queries: Int, keys: Int, types: Types, seed: UInt64, scale: Float = 1) {
     var random = Random(seed)
     self.headDim = headDim
     self.group = group
-    self.type = type
-    self.queries = random.floats(queries * group * headDim, scale: scale / Float(headDim).squareRoot())
-    self.keys = rounded(random.floats(keys * headDim, scale: 2), to: type)
-    self.values = rounded(random.floats(keys * headDim), to: type)
+    self.types = types
+    self.scale = scale / Float(headDim).squareRoot()
+    self.queries = rounded(random.floats(queries * group * headDim), to: types.queries)
+    self.keys = rounded(random.floats(keys * headDim, scale: 2), to: types.keys)
+    self.values = rounded(random.floats(keys * headDim), to: types.keys)
   }
 
   func visible(row: Int) -> Int {
@@ -69,27 +84,32 @@ private struct Case {
     for (i, row) in range.enumerated() {
       for c in 0..<headDim { packed[i * padded + c] = queries[row * headDim + c] }
     }
+    let narrow = UnsafeMutableRawPointer.allocate(byteCount: 2 * range.count * padded, alignment: 64)
+      .bindMemory(to: UInt16.self, capacity: range.count * padded)
+    defer { narrow.deallocate() }
+    lagoon_convert_scalar(packed, UInt8(LAGOON_F32), narrow, UInt8(LAGOON_BF16), range.count * padded)
     let weighted = packed + range.count * padded
     let scratch = weighted + range.count * padded
     scratch.initialize(repeating: .nan, count: lagoon_attention_scratch(headDim, range.count))
     var maximum = [Float](repeating: -.infinity, count: range.count)
     var sum = [Float](repeating: 0, count: range.count)
-    let k = Elements(keys, as: type, misalignedBy: 1)
-    let v = Elements(values, as: type, misalignedBy: 3)
+    let k = Elements(keys, as: types.keys, misalignedBy: 1)
+    let v = Elements(values, as: types.keys, misalignedBy: 3)
     maximum.withUnsafeMutableBufferPointer { maximum in
       sum.withUnsafeMutableBufferPointer { sum in
         var rows = lagoon_query_rows(
           queries: packed, weighted: weighted, maximum: maximum.baseAddress, sum: sum.baseAddress,
           rows: range.count, group: group, headDim: headDim,
-          firstPosition: Int64(firstQueryPosition + range.lowerBound / group))
-        let rowBytes = headDim * (types.first { $0.code == type }?.bytes ?? 0)
+          firstPosition: Int64(firstQueryPosition + range.lowerBound / group), scale: scale,
+          narrow: types.queries == UInt8(LAGOON_BF16) ? UnsafePointer(narrow) : nil)
+        let rowBytes = headDim * byteCount(of: types.keys)
         let runs = runs(lengths).map { cut in
           lagoon_key_run(
             keys: k.base + cut.lowerBound * rowBytes, values: v.base + cut.lowerBound * rowBytes,
             count: cut.count,
             firstPosition: firstPosition == .min ? .min : firstPosition + Int64(cut.lowerBound))
         }
-        kernel(&rows, runs, runs.count, type, scratch)
+        kernel(&rows, runs, runs.count, types.keys, scratch)
       }
     }
     var out: [Float] = []
@@ -115,7 +135,7 @@ private struct Case {
     for row in 0..<rows {
       let logits = (0..<visible(row: row)).map { r in
         (0..<headDim).reduce(0.0) {
-          $0 + Double(queries[row * headDim + $1]) * Double(keys[r * headDim + $1])
+          $0 + Double(scale) * Double(queries[row * headDim + $1]) * Double(keys[r * headDim + $1])
         }
       }
       guard let largest = logits.max() else { continue }
@@ -132,7 +152,7 @@ private struct Case {
   func expectAccurate(_ name: String, _ attend: Attend, tolerance: Double = 2e-6) {
     let got = run(attend)
     let expected = reference()
-    let place = "\(name), type \(type), headDim \(headDim), \(rows) rows in groups of \(group), \(count) keys"
+    let place = "\(name), \(types), headDim \(headDim), \(rows) rows in groups of \(group), \(count) keys"
     for (a, b) in zip(got.out, expected.out) where !(abs(Double(a) - b) <= tolerance) {
       Issue.record("\(place): out \(a), not \(b)")
       return
@@ -147,11 +167,12 @@ private struct Case {
 @Suite struct AttentionTests {
   @Test(arguments: [1, 7, 16, 64, 80, 96, 128, 256])
   func attentionIsAccurate(headDim: Int) {
-    for type in types {
-      for (group, queries, keys) in [(1, 1, 1), (1, 1, 64), (2, 1, 63), (3, 2, 65), (4, 1, 200), (8, 5, 131)]
-      {
+    for types in Types.all {
+      for (group, queries, keys) in [
+        (1, 1, 1), (1, 1, 64), (2, 1, 63), (3, 2, 65), (4, 3, 100), (4, 1, 200), (8, 5, 131),
+      ] {
         let input = Case(
-          headDim: headDim, group: group, queries: queries, keys: keys, type: type.code, seed: UInt64(keys))
+          headDim: headDim, group: group, queries: queries, keys: keys, types: types, seed: UInt64(keys))
         input.expectAccurate("scalar", lagoon_attend_scalar, tolerance: 4e-6)
         onEveryTarget { input.expectAccurate($0, attend) }
       }
@@ -159,21 +180,23 @@ private struct Case {
   }
 
   @Test func queriesSeeKeysUpToTheirPosition() {
-    for first in [-70, -3, 0, 5, 63, 64, 90, 200] {
-      var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, type: UInt8(LAGOON_BF16), seed: 3)
-      input.firstQueryPosition = 100
-      input.firstPosition = Int64(100 + first)
-      input.expectAccurate("scalar, first \(first)", lagoon_attend_scalar, tolerance: 4e-6)
-      onEveryTarget { input.expectAccurate("\($0), first \(first)", attend) }
+    for types in Types.bf16 {
+      for first in [-70, -3, 0, 5, 63, 64, 90, 200] {
+        var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, types: types, seed: 3)
+        input.firstQueryPosition = 100
+        input.firstPosition = Int64(100 + first)
+        input.expectAccurate("scalar, first \(first)", lagoon_attend_scalar, tolerance: 4e-6)
+        onEveryTarget { input.expectAccurate("\($0), first \(first)", attend) }
+      }
     }
   }
 
   /// What makes a step's output independent of how a document is cut into calls.
   @Test func aRowsBitsDoNotDependOnTheOtherRows() {
-    for type in types {
-      for headDim in [7, 64, 80] {
+    for types in Types.all {
+      for headDim in [7, 64, 80, 128, 160] {
         for first in [Int64.min, 30] {
-          var input = Case(headDim: headDim, group: 3, queries: 11, keys: 150, type: type.code, seed: 8)
+          var input = Case(headDim: headDim, group: 3, queries: 11, keys: 150, types: types, seed: 8)
           input.firstQueryPosition = 100
           input.firstPosition = first
           onEveryTarget { target in
@@ -182,7 +205,7 @@ private struct Case {
             let ranges = (0..<11).map { $0 * 3..<$0 * 3 + 3 } + [0..<12, 9..<21, 21..<33]
             for range in ranges {
               let alone = input.run(attend, rows: range)
-              let place = "\(target), type \(type.code), headDim \(headDim), rows \(range)"
+              let place = "\(target), \(types), headDim \(headDim), rows \(range)"
               #expect(bits(alone.lse) == bits(Array(whole.lse[range])), "\(place)")
               #expect(
                 bits(alone.out)
@@ -197,14 +220,14 @@ private struct Case {
 
   /// Rows lie in slabs of 8 or 16; that must not show.
   @Test func bitsDoNotDependOnTheRunsThatKeysComeIn() {
-    for type in types {
+    for types in Types.all {
       for headDim in [7, 128] {
-        let input = Case(headDim: headDim, group: 4, queries: 3, keys: 333, type: type.code, seed: 9)
+        let input = Case(headDim: headDim, group: 4, queries: 3, keys: 333, types: types, seed: 9)
         onEveryTarget { target in
           let whole = input.run(attend)
           for lengths in [[16], [8], [1], [5, 64, 200, 3]] {
             let cut = input.run(attend, lengths: lengths)
-            let place = "\(target), type \(type.code), headDim \(headDim), runs of \(lengths)"
+            let place = "\(target), \(types), headDim \(headDim), runs of \(lengths)"
             #expect(bits(cut.lse) == bits(whole.lse), "\(place)")
             #expect(bits(cut.out) == bits(whole.out), "\(place)")
           }
@@ -214,37 +237,42 @@ private struct Case {
   }
 
   @Test func runsWithPositionsAreAccurate() {
-    for lengths in [[16], [50, 7]] {
-      var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, type: UInt8(LAGOON_BF16), seed: 3)
-      input.firstQueryPosition = 100
-      input.firstPosition = 90
-      onEveryTarget { target in
-        let whole = input.run(attend)
-        let cut = input.run(attend, lengths: lengths)
-        for (a, b) in zip(cut.out, whole.out) { #expect(abs(a - b) <= 2e-6, "\(target)") }
-        for (a, b) in zip(cut.lse, whole.lse) { #expect(a == b || abs(a - b) <= 2e-6, "\(target)") }
+    for types in Types.bf16 {
+      for lengths in [[16], [50, 7]] {
+        var input = Case(headDim: 32, group: 2, queries: 70, keys: 130, types: types, seed: 3)
+        input.firstQueryPosition = 100
+        input.firstPosition = 90
+        onEveryTarget { target in
+          let whole = input.run(attend)
+          let cut = input.run(attend, lengths: lengths)
+          for (a, b) in zip(cut.out, whole.out) { #expect(abs(a - b) <= 2e-6, "\(target)") }
+          for (a, b) in zip(cut.lse, whole.lse) { #expect(a == b || abs(a - b) <= 2e-6, "\(target)") }
+        }
       }
     }
   }
 
   @Test func largeLogitsDoNotOverflow() {
-    // Logits of some 1e5: the largest one decides, and exp(logit) alone would be infinite.
-    let input = Case(
-      headDim: 64, group: 2, queries: 3, keys: 100, type: UInt8(LAGOON_F32), seed: 4, scale: 1e5)
-    // f32 logits of 1e5 are 0.01 apart, so only that the result is a mean of values is checked here.
-    onEveryTarget { target in
-      let got = input.run(attend)
-      let reference = input.reference()
-      let limit = input.values.map(abs).max() ?? 0
-      #expect(got.out.allSatisfy { abs($0) <= limit * 1.0001 }, "\(target)")
-      for (a, b) in zip(got.lse, reference.lse) { #expect(abs(Double(a) - b) <= 1e-6 * abs(b), "\(target)") }
-    }
-    // Logits that overflow f32 altogether still give numbers.
-    var extreme = input
-    extreme.queries = extreme.queries.map { $0 * 1e20 }
-    extreme.keys = extreme.keys.map { $0 * 1e20 }
-    onEveryTarget { target in
-      #expect(extreme.run(attend).out.allSatisfy { $0.isFinite }, "\(target)")
+    for types in [Types.all[0], .narrow] {
+      // Logits of some 1e5: the largest one decides, and exp(logit) alone would be infinite.
+      let input = Case(headDim: 64, group: 2, queries: 12, keys: 100, types: types, seed: 4, scale: 1e5)
+      // f32 logits of 1e5 are 0.01 apart, so only that the result is a mean of values is checked here.
+      onEveryTarget { target in
+        let got = input.run(attend)
+        let reference = input.reference()
+        let limit = input.values.map(abs).max() ?? 0
+        #expect(got.out.allSatisfy { abs($0) <= limit * 1.0001 }, "\(target)")
+        for (a, b) in zip(got.lse, reference.lse) {
+          #expect(abs(Double(a) - b) <= 1e-6 * abs(b), "\(target), \(types)")
+        }
+      }
+      // Logits that overflow f32 altogether still give numbers.
+      var extreme = input
+      extreme.queries = rounded(extreme.queries.map { $0 * 1e20 }, to: types.queries)
+      extreme.keys = rounded(extreme.keys.map { $0 * 1e20 }, to: types.keys)
+      onEveryTarget { target in
+        #expect(extreme.run(attend).out.allSatisfy { $0.isFinite }, "\(target), \(types)")
+      }
     }
   }
 }

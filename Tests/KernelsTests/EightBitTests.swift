@@ -111,7 +111,8 @@ import Testing
         sum.withUnsafeMutableBufferPointer { sum in
           var rows = lagoon_query_rows(
             queries: memory, weighted: memory + queries * padded, maximum: maximum.baseAddress,
-            sum: sum.baseAddress, rows: queries, group: 1, headDim: headDim, firstPosition: 0)
+            sum: sum.baseAddress, rows: queries, group: 1, headDim: headDim, firstPosition: 0, scale: 1,
+            narrow: nil)
           kernel(&rows, memory + 2 * queries * padded)
         }
       }

@@ -38,6 +38,8 @@ let types: [(code: UInt8, bytes: Int)] = [
   (UInt8(LAGOON_F32), 4), (UInt8(LAGOON_BF16), 2), (UInt8(LAGOON_F16), 2),
 ]
 
+func byteCount(of type: UInt8) -> Int { types.first { $0.code == type }?.bytes ?? 0 }
+
 /// Elements of a type at a chosen offset from an aligned address.
 final class Elements {
   let base: UnsafeMutableRawPointer
@@ -50,8 +52,7 @@ final class Elements {
   }
 
   convenience init(_ floats: [Float], as type: UInt8, misalignedBy offset: Int = 0) {
-    let bytes = types.first { $0.code == type }?.bytes ?? 0
-    self.init(byteCount: floats.count * bytes, misalignedBy: offset)
+    self.init(byteCount: floats.count * byteCount(of: type), misalignedBy: offset)
     lagoon_convert_scalar(floats, UInt8(LAGOON_F32), base, type, floats.count)
   }
 

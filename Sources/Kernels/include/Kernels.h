@@ -111,7 +111,7 @@ void lagoon_select_highest_scalar(const float *scores, size_t count, size_t keep
 // share every load of a key. Rows of `queries` and `weighted` are `lagoon_padded_dim(headDim)` floats
 // apart and 64-byte aligned; the padding of `queries` is zero.
 typedef struct {
-  const float *queries;    // [rows, padded], f32, already multiplied by the scale
+  const float *queries;    // [rows, padded], f32
   float *weighted;         // [rows, padded]: sum of exp(logit - maximum) * value; start from 0
   float *maximum;          // [rows]: largest logit seen; start from -infinity
   float *sum;              // [rows]: sum of exp(logit - maximum); start from 0
@@ -119,6 +119,8 @@ typedef struct {
   size_t group;            // query heads per KV head
   size_t headDim;          // 1 … LAGOON_MAX_HEAD_DIM
   int64_t firstPosition;   // position of query 0; query n stands at firstPosition + n
+  float scale;             // logits are scale * (query · key)
+  const uint16_t *narrow;  // [rows, padded], 64-byte aligned: the same queries in bf16, which has all their numbers; or null
 } lagoon_query_rows;
 
 // The `firstPosition` of keys that every query sees.
@@ -149,14 +151,18 @@ typedef struct {
 // the target. A finished row has out = weighted / sum and log-sum-exp = maximum + log(sum); a row that saw no key
 // keeps its start. `next` are runs of the same type that another call will read, a hint: their first tile is fetched
 // meanwhile.
+//
+// Queries and keys of bf16 are multiplied by the CPU's own instruction for that (AVX512-BF16), if it has it and rows
+// are a multiple of 32 long. Products are exact either way; subnormals count as 0 there.
 void lagoon_attend(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount,
                    const lagoon_key_run *next, size_t nextCount, uint8_t type, float *scratch);
 void lagoon_attend_scalar(const lagoon_query_rows *rows, const lagoon_key_run *runs, size_t runCount,
                           uint8_t type, float *scratch);
 
 // Merges what has been accumulated for the same query rows over other keys, `from`, into `rows`: as if `rows` had seen those
-// keys too, but for rounding. Both have the same `rows` and `headDim`; the rest of `from` is not looked at.
+// keys too, but for rounding. Both have the same `rows` and `headDim`; nothing else is looked at but what has been accumulated.
 void lagoon_merge_attention(const lagoon_query_rows *rows, const lagoon_query_rows *from);
+void lagoon_merge_attention_scalar(const lagoon_query_rows *rows, const lagoon_query_rows *from);
 
 // -- Rows of 8 bits (q8.cc, attention_q8.cc) -----------------------------------------------------------
 
@@ -239,7 +245,7 @@ void lagoon_attend_backward_scalar(const lagoon_query_gradient_rows *rows, const
 
 // -- Targets (targets.cc) ------------------------------------------------------------------------------
 
-// The name of the SIMD target in use on this thread, for example "AVX2".
+// The name of the SIMD target in use on this thread, for example "AVX2"; "AVX3+BF16": and the CPU's products of bf16.
 const char *lagoon_target_name(void);
 
 // For tests: how many targets are compiled in and run on this CPU, and which of them this thread uses from

@@ -1,0 +1,34 @@
+import LagKV
+
+/// The queries of a call in rows, as ``QueryRows`` says. Whoever has made it gives its memory back.
+struct PackedQueries {
+  /// `[rows, padded]`, 64-byte aligned.
+  let floats: UnsafeMutablePointer<Float>
+  /// The same in bf16, 64-byte aligned; nil where they came in another type, or in rows that no kernel takes so.
+  let narrow: UnsafeMutablePointer<UInt16>?
+
+  init(_ queries: TensorView, _ layout: QueryRows) {
+    floats = QueryRows.allocate(Float.self, layout.floats)
+    if layout.padded != layout.shape.headDim { floats.initialize(repeating: 0, count: layout.floats) }
+    layout.pack(queries, scale: 1, to: floats)
+    narrow = queries.elementType == .bfloat16 && queries.headDim % 32 == 0 ? Self.copy(queries, layout) : nil
+  }
+
+  func deallocate() {
+    floats.deallocate()
+    narrow?.deallocate()
+  }
+
+  /// bf16 rows as they are; they need no padding.
+  private static func copy(_ queries: TensorView, _ layout: QueryRows) -> UnsafeMutablePointer<UInt16> {
+    let rows = QueryRows.allocate(UInt16.self, layout.floats)
+    for head in 0..<queries.heads {
+      for token in 0..<queries.tokens {
+        let row = rows + layout.row(token: token, head: head) * layout.padded
+        UnsafeMutableRawPointer(row)
+          .copyMemory(from: queries.row(token: token, head: head), byteCount: 2 * queries.headDim)
+      }
+    }
+    return rows
+  }
+}
