@@ -73,11 +73,7 @@ struct Block {
       if constexpr (Form::kProducts == Products::kNarrow) {
         NarrowLogits<kQueries, kAhead>(queries, padded, rows.scale, tile, keys, next, to);
       } else {
-        // The lengths that models have are compiled in.
-        const auto make = padded == 128  ? PanelLogits<kQueries, 128>
-                          : padded == 64 ? PanelLogits<kQueries, 64>
-                                         : PanelLogits<kQueries, 0>;
-        make(queries, padded, rows.scale, tile.keys, keys, to);
+        PanelLogits<kQueries>(queries, padded, rows.scale, tile.keys, keys, to);
       }
 #endif
     }

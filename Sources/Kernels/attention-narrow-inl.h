@@ -162,7 +162,7 @@ struct Chains {
 // logits[q * kKeyTile + k] = scale * (query q · key k) for 0 ≤ k < keys, and whatever up to the end of the tile, of queries
 // [kQueries, padded] in bf16.
 template <size_t kQueries, size_t kPadded>
-LAGOON_NARROW HWY_NOINLINE void PanelLogits(const uint16_t *HWY_RESTRICT queries, size_t padded, float scale,
+LAGOON_NARROW HWY_NOINLINE void PanelLogitsOf(const uint16_t *HWY_RESTRICT queries, size_t padded, float scale,
                                             const uint8_t *const *panels, size_t keys, float *HWY_RESTRICT logits) {
   const __m512 scales = _mm512_set1_ps(scale);
   for (size_t k = 0; k < keys; k += kPanelKeys * kPanelsAtOnce, panels += kPanelsAtOnce) {
@@ -174,6 +174,28 @@ LAGOON_NARROW HWY_NOINLINE void PanelLogits(const uint16_t *HWY_RESTRICT queries
       }
     }
   }
+}
+
+// The same; lengths that models have are compiled in.
+template <size_t kQueries>
+HWY_INLINE void PanelLogits(const uint16_t *queries, size_t padded, float scale, const uint8_t *const *panels, size_t keys,
+                            float *logits) {
+  const auto make = padded == 128  ? PanelLogitsOf<kQueries, 128>
+                    : padded == 64 ? PanelLogitsOf<kQueries, 64>
+                                   : PanelLogitsOf<kQueries, 0>;
+  make(queries, padded, scale, panels, keys, logits);
+}
+
+// The same for any number of query rows.
+HWY_INLINE void PanelLogitsOfRows(const uint16_t *queries, size_t rows, size_t padded, float scale,
+                                  const uint8_t *const *panels, size_t keys, float *logits) {
+  const auto make = [&](auto count, size_t row) HWY_ATTR {
+    PanelLogits<count>(queries + row * padded, padded, scale, panels, keys, logits + row * kKeyTile);
+  };
+  size_t row = 0;
+  for (; row + 6 <= rows; row += 6) make(std::integral_constant<size_t, 6>(), row);
+  for (; row + 2 <= rows; row += 2) make(std::integral_constant<size_t, 2>(), row);
+  if (row < rows) make(std::integral_constant<size_t, 1>(), row);
 }
 
 }  // namespace HWY_NAMESPACE

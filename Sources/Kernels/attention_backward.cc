@@ -12,6 +12,7 @@
 #include "dispatch.h"
 #include "hwy/foreach_target.h"
 // after foreach_target.h
+#include "attention-narrow-inl.h"
 #include "exponential-inl.h"
 #include "product-inl.h"
 
@@ -29,6 +30,7 @@ struct BackwardTile {
   float *weights;          // [kRowBlock, kKeyTile]
   float *dLogits;          // [kRowBlock, kKeyTile]
   float *row;              // [padded]
+  const uint8_t *panels[kKeyTile / kPanel];  // instead of keysByChannel, where queries and keys are multiplied as bf16
 
   BackwardTile(float *scratch, size_t padded) {
     const size_t tile = kKeyTile * padded;
@@ -56,7 +58,7 @@ HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, fl
   for (; c < padded; ++c) to[c] = 0.0f;
 }
 
-// Converts rows into panels of 16 rows by channel and, unless null, panels of 16 channels by row. Rows up to the next whole panel
+// Converts rows into panels of 16 rows by channel and panels of 16 channels by row, each unless null. Rows up to the next whole panel
 // are zero.
 template <uint8_t kType>
 void UnpackPanels(const uint8_t *const *rows, size_t count, size_t headDim, size_t padded, float *HWY_RESTRICT row,
@@ -68,8 +70,10 @@ void UnpackPanels(const uint8_t *const *rows, size_t count, size_t headDim, size
     } else {
       for (size_t c = 0; c < padded; c += kVector) hn::Store(hn::Zero(d), d, row + c);
     }
-    float *panel = byChannel + r / kPanel * (padded * kPanel) + r % kPanel;
-    for (size_t c = 0; c < headDim; ++c) panel[c * kPanel] = row[c];
+    if (byChannel != nullptr) {
+      float *panel = byChannel + r / kPanel * (padded * kPanel) + r % kPanel;
+      for (size_t c = 0; c < headDim; ++c) panel[c * kPanel] = row[c];
+    }
     if (byRow == nullptr) continue;
     for (size_t c = 0; c < padded; c += kVector) {
       float *to = byRow + c / kPanel * (kKeyTile * kPanel) + r * kPanel + c % kPanel;
@@ -102,6 +106,7 @@ HWY_INLINE void DifferentiateWeights(float *HWY_RESTRICT logits, float *HWY_REST
 }
 
 // One tile for the `count` query rows from `row` on. The gradients of its keys are wanted or not.
+template <bool kNarrow>
 void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t count, const BackwardTile &tile,
                    const Tile &keys, bool ofKeys) {
   const size_t dim = rows.headDim;
@@ -115,8 +120,15 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
   float *dQueries = rows.dQueries + row * padded;
   // Names as in Product: a, aRow, aTerm, b, bTerm, bPanel, to, toRow.
   const size_t panel = padded * kPanel;
-  Multiply<false>({queries, padded, 1, tile.keysByChannel, kPanel, panel, tile.weights, kKeyTile}, count,
-                  columns, dim);
+  if constexpr (kNarrow) {
+#if LAGOON_NARROW_PRODUCTS
+    // The forward pass's, to the bit.
+    PanelLogitsOfRows(rows.narrow + row * padded, count, padded, rows.scale, tile.panels, seen, tile.weights);
+#endif
+  } else {
+    Multiply<false>({queries, padded, 1, tile.keysByChannel, kPanel, panel, tile.weights, kKeyTile}, count, columns,
+                    dim);
+  }
   Multiply<false>({dOut, padded, 1, tile.valuesByChannel, kPanel, panel, tile.dLogits, kKeyTile}, count,
                   columns, dim);
   for (size_t i = 0; i < count; ++i) {
@@ -160,12 +172,13 @@ void NextTile(GradientCursor &cursor, size_t headDim, Tile &tile, TileGradients 
   for (size_t r = 0; r < tile.count; ++r) gradients.areWanted |= gradients.dKeys[r] != nullptr;
 }
 
-template <uint8_t kType>
+// kNarrow: queries and keys are multiplied as bf16.
+template <uint8_t kType, bool kNarrow>
 void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gradient_run *runs, size_t runCount,
                          float *scratch) {
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
-  const BackwardTile memory(scratch, padded);
+  BackwardTile memory(scratch, padded);
   GradientCursor cursor(runs, runCount, dim * ElementBytes(kType));
   Tile tile;
   TileGradients gradients;
@@ -173,7 +186,13 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
     const size_t used = VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition);
     if (used == 0) continue;
     tile.count = used;
-    UnpackPanels<kType>(tile.keys, used, dim, padded, memory.row, memory.keysByChannel, memory.keys);
+    float *keysByChannel = kNarrow ? nullptr : memory.keysByChannel;
+    UnpackPanels<kType>(tile.keys, used, dim, padded, memory.row, keysByChannel, memory.keys);
+#if LAGOON_NARROW_PRODUCTS
+    if constexpr (kNarrow) {
+      MakePanels(tile, padded, reinterpret_cast<uint8_t *>(memory.keysByChannel), memory.panels);
+    }
+#endif
     UnpackPanels<kType>(tile.values, used, dim, padded, memory.row, memory.valuesByChannel, nullptr);
     if (gradients.areWanted) {
       std::memset(memory.dKeys, 0, used * padded * sizeof(float));
@@ -181,7 +200,7 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
     }
     for (size_t row = 0; row < rows.rows; row += kRowBlock) {
       const size_t block = rows.rows - row < kRowBlock ? rows.rows - row : kRowBlock;
-      BackwardBlock(rows, row, block, memory, tile, gradients.areWanted);
+      BackwardBlock<kNarrow>(rows, row, block, memory, tile, gradients.areWanted);
     }
     for (size_t r = 0; r < used; ++r) {
       if (gradients.dKeys[r] == nullptr) continue;
@@ -194,7 +213,12 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
 void AttendBackward(const lagoon_query_gradient_rows &rows, const lagoon_gradient_run *runs, size_t runCount,
                     uint8_t type, float *scratch) {
   if (rows.rows == 0) return;
-  WithType(type, [&](auto known) HWY_ATTR { AttendBackwardTyped<known>(rows, runs, runCount, scratch); });
+#if LAGOON_NARROW_PRODUCTS
+  if (type == LAGOON_BF16 && rows.narrow != nullptr && rows.headDim % (2 * kChains) == 0 && HasNarrowProducts()) {
+    return AttendBackwardTyped<LAGOON_BF16, true>(rows, runs, runCount, scratch);
+  }
+#endif
+  WithType(type, [&](auto known) HWY_ATTR { AttendBackwardTyped<known, false>(rows, runs, runCount, scratch); });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -15,9 +15,9 @@ extension AttentionBackward {
   public static func workingBytes(shape: AttentionShape, tokens: Int) -> Int? {
     let padded = Int(lagoon_padded_dim(shape.headDim))
     let (rows, tooMany) = tokens.multipliedReportingOverflow(by: shape.queryHeads)
-    // Queries, dOut and dQueries, and a copy of dQueries for every slice beyond the first.
+    // Queries, dOut and dQueries, and a copy of dQueries for every slice beyond the first; bf16 queries once more.
     let copies = 3 + max(0, mostItems / shape.kvHeads - 1)
-    let (bytes, overflow) = rows.multipliedReportingOverflow(by: 4 * (copies * padded + 2))
+    let (bytes, overflow) = rows.multipliedReportingOverflow(by: 4 * (copies * padded + 2) + 2 * padded)
     return tooMany || overflow ? nil : bytes
   }
 
@@ -51,7 +51,8 @@ extension AttentionBackward {
     let partial = workspace.take(participants * scratchStride + (slices - 1) * layout.floats)
     let pass = BackwardPass(
       layout: layout, pieces: Self.cut(blocks, rows: keyRows, slices: slices), blocks: blocks,
-      gradients: gradients, storage: storage, firstQueryPosition: firstQueryPosition,
+      gradients: gradients, storage: storage, narrow: narrow,
+      firstQueryPosition: firstQueryPosition,
       scratch: partial + (slices - 1) * layout.floats, scratchStride: scratchStride, partial: partial)
     if let pool, parallel {
       pool.run(items) { item, participant in pass.run(item: item, participant: participant) }
@@ -109,6 +110,7 @@ private struct BackwardPass: @unchecked Sendable {
   let blocks: [KeyValueBlock]
   let gradients: [KeyValueGradient?]
   let storage: UnsafeMutablePointer<Float>
+  let narrow: UnsafeMutablePointer<UInt16>?
   let firstQueryPosition: Int
   let scratch: UnsafeMutablePointer<Float>
   let scratchStride: Int
@@ -130,7 +132,8 @@ private struct BackwardPass: @unchecked Sendable {
     var rows = lagoon_query_gradient_rows(
       queries: storage + first, dOut: storage + layout.floats + first, logSumExp: logSumExp + firstRow,
       delta: logSumExp + layout.count + firstRow, dQueries: dQueries, rows: layout.perHead,
-      group: layout.shape.group, headDim: layout.shape.headDim, firstPosition: Int64(firstQueryPosition))
+      group: layout.shape.group, headDim: layout.shape.headDim, firstPosition: Int64(firstQueryPosition),
+      scale: layout.shape.scale, narrow: narrow.map { UnsafePointer($0 + first) })
     var runs: [lagoon_gradient_run] = []
     runs.reserveCapacity(pieces[slice].count)
     var type = ElementType.float32

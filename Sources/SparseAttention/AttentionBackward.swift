@@ -25,6 +25,8 @@ public struct AttentionBackward: ~Copyable {
   /// Owned, 64-byte aligned: queries `[kvHeads, rowsPerHead, padded]`, dOut and dQueries (the same),
   /// log-sum-exp `[kvHeads, rowsPerHead]`, delta (the same). dQueries are those of the scaled queries.
   let storage: UnsafeMutablePointer<Float>
+  /// Owned; see ``PackedQueries/narrow``.
+  let narrow: UnsafeMutablePointer<UInt16>?
   /// Owned; what ``add(_:into:pool:)`` works in, kept from call to call.
   var workspace = ScratchFloats()
 
@@ -55,13 +57,15 @@ public struct AttentionBackward: ~Copyable {
     storage = QueryRows.allocate(Float.self, floats)
     storage.initialize(repeating: 0, count: floats)
     layout.pack(queries, scale: shape.scale, to: storage)
+    narrow = PackedQueries.narrow(queries, layout)
     layout.pack(dOut, scale: 1, to: storage + layout.floats)
     takeDelta(out: out, logSumExp: logSumExp, dLogSumExp: dLogSumExp)
   }
 
   deinit {
-    // It came from `allocate` and nothing else holds it: kernels keep no pointer.
+    // They came from `allocate` and nothing else holds them: kernels keep no pointer.
     storage.deallocate()
+    narrow?.deallocate()
   }
 
   /// `delta = Σ dOut ∘ out − dLse`, summed in double precision.

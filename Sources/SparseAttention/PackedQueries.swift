@@ -11,7 +11,7 @@ struct PackedQueries {
     floats = QueryRows.allocate(Float.self, layout.floats)
     if layout.padded != layout.shape.headDim { floats.initialize(repeating: 0, count: layout.floats) }
     layout.pack(queries, scale: 1, to: floats)
-    narrow = queries.elementType == .bfloat16 && queries.headDim % 32 == 0 ? Self.copy(queries, layout) : nil
+    narrow = Self.narrow(queries, layout)
   }
 
   func deallocate() {
@@ -19,8 +19,9 @@ struct PackedQueries {
     narrow?.deallocate()
   }
 
-  /// bf16 rows as they are; they need no padding.
-  private static func copy(_ queries: TensorView, _ layout: QueryRows) -> UnsafeMutablePointer<UInt16> {
+  /// bf16 rows as they are, without padding; nil: see ``narrow``.
+  static func narrow(_ queries: TensorView, _ layout: QueryRows) -> UnsafeMutablePointer<UInt16>? {
+    guard queries.elementType == .bfloat16, queries.headDim % 32 == 0 else { return nil }
     let rows = QueryRows.allocate(UInt16.self, layout.floats)
     for head in 0..<queries.heads {
       for token in 0..<queries.tokens {

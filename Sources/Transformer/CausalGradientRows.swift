@@ -87,7 +87,8 @@ struct CausalGradientRows {
     var rows = lagoon_query_gradient_rows(
       queries: base + queries(head) + first * heads.padded, dOut: base + dOut(head) + first * heads.padded,
       logSumExp: base + logSumExp(head) + first, delta: base + delta(head) + first, dQueries: dQueries,
-      rows: count, group: heads.group, headDim: heads.headDim, firstPosition: Int64(from + firstToken))
+      rows: count, group: heads.group, headDim: heads.headDim, firstPosition: Int64(from + firstToken),
+      scale: 1, narrow: nil)
     var run = lagoon_gradient_run(
       keys: keys, values: values, count: slices[slice].count, firstPosition: Int64(position), dKeys: dKeys,
       dValues: dValues)

@@ -69,6 +69,8 @@ struct BackwardCase {
   let group: Int
   let type: UInt8
   var queries: [Float]  // [rows, headDim]
+  /// What queries that are numbers of bf16 have been multiplied by, a power of two; nil: they are not.
+  let scale: Float?
   var keys: [Float]  // [count, headDim], as `type` rounds them
   var values: [Float]
   var dOut: [Float]  // [rows, headDim]
@@ -81,17 +83,26 @@ struct BackwardCase {
   var rows: Int { queries.count / headDim }
   var count: Int { keys.count / headDim }
 
-  init(headDim: Int, group: Int, queries: Int, keys: Int, type: UInt8, seed: UInt64) {
+  init(
+    headDim: Int, group: Int, queries: Int, keys: Int, type: UInt8, seed: UInt64, narrow: Bool = false
+  ) {
     var random = Random(seed)
     self.headDim = headDim
     self.group = group
     self.type = type
     self.queries = random.floats(queries * group * headDim, scale: 1 / Float(headDim).squareRoot())
+    scale = narrow ? 0.125 : nil
+    if let scale {
+      self.queries = rounded(self.queries.map { $0 / scale }, to: UInt8(LAGOON_BF16)).map { $0 * scale }
+    }
     self.keys = rounded(random.floats(keys * headDim, scale: 2), to: type)
     self.values = rounded(random.floats(keys * headDim), to: type)
     dOut = random.floats(queries * group * headDim)
     dLogSumExp = random.floats(queries * group)
   }
+
+  /// Element types of keys, and whether queries are numbers of bf16.
+  static let kinds = types.map { (type: $0.code, narrow: false) } + [(type: UInt8(LAGOON_BF16), narrow: true)]
 
   func visible(row: Int) -> Int {
     if unseeing.contains(row) { return 0 }
@@ -126,6 +137,11 @@ struct BackwardCase {
         queryRows[2 * packed + i * padded + c] = start?.dQueries[i * headDim + c] ?? 0
       }
     }
+    let narrow = UnsafeMutableRawPointer.allocate(byteCount: 2 * packed, alignment: 64)
+      .bindMemory(to: UInt16.self, capacity: packed)
+    defer { narrow.deallocate() }
+    let unscaled = (0..<packed).map { queryRows[$0] / (scale ?? 1) }
+    lagoon_convert_scalar(unscaled, UInt8(LAGOON_F32), narrow, UInt8(LAGOON_BF16), packed)
     let lse = range.map { Float(forward.logSumExp[$0]) }
     let delta = range.map { Float(forward.delta[$0]) }
     let elements = keyRange.lowerBound * headDim..<keyRange.upperBound * headDim
@@ -142,7 +158,8 @@ struct BackwardCase {
         var rows = lagoon_query_gradient_rows(
           queries: queryRows, dOut: queryRows + packed, logSumExp: lse.baseAddress, delta: delta.baseAddress,
           dQueries: queryRows + 2 * packed, rows: range.count, group: group, headDim: headDim,
-          firstPosition: Int64(firstQueryPosition + range.lowerBound / group))
+          firstPosition: Int64(firstQueryPosition + range.lowerBound / group), scale: scale ?? 1,
+          narrow: scale == nil ? nil : UnsafePointer(narrow))
         backward(
           &rows, k.base, v.base, type, keyRange.count,
           firstPosition == .min ? .min : firstPosition + Int64(keyRange.lowerBound),

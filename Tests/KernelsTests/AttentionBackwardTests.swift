@@ -31,13 +31,14 @@ import Testing
 
   @Test(arguments: [1, 2, 7, 16, 17, 31, 64, 80, 96, 128, 256])
   func gradientsAreAccurate(headDim: Int) {
-    for type in types {
+    for (type, narrow) in BackwardCase.kinds {
       for (group, queries, keys) in [
         (1, 1, 1), (1, 1, 64), (2, 3, 63), (3, 16, 65), (4, 13, 150), (5, 1, 16), (6, 9, 17), (7, 14, 31),
         (8, 7, 131),
       ] {
         let input = BackwardCase(
-          headDim: headDim, group: group, queries: queries, keys: keys, type: type.code, seed: UInt64(keys))
+          headDim: headDim, group: group, queries: queries, keys: keys, type: type, seed: UInt64(keys),
+          narrow: narrow)
         let reference = BackwardReference(input)
         input.expectAccurate(
           input.run(attendBackwardScalar, forward: reference), reference, "scalar")
@@ -67,15 +68,16 @@ import Testing
   /// Keys in parts, given the log-sum-exp of the whole, add up to the whole, and each key's gradients do so bit
   /// for bit.
   @Test func aKeysBitsDoNotDependOnTheOtherKeys() {
-    for type in types {
+    for (type, narrow) in BackwardCase.kinds {
       for (headDim, first) in [(7, Int64.min), (64, 80), (80, .min), (32, 110)] {
         var input = BackwardCase(
-          headDim: headDim, group: 3, queries: 21, keys: 150, type: type.code, seed: UInt64(headDim))
+          headDim: headDim, group: 3, queries: 21, keys: 150, type: type, seed: UInt64(headDim),
+          narrow: narrow)
         input.firstQueryPosition = 100
         input.firstPosition = first
         let reference = BackwardReference(input)
         onEveryTarget { target in
-          let place = "\(target), type \(type.code), headDim \(headDim)"
+          let place = "\(target), type \(type), narrow \(narrow), headDim \(headDim)"
           let whole = input.run(attendBackward, forward: reference)
           for cuts in [[1], [63, 64], [16, 32, 100], [149]] {
             var parts = Gradients<Float>(dQueries: [], dKeys: [], dValues: [])
@@ -150,13 +152,14 @@ import Testing
 
   /// Where keys that every query sees are cut into runs does not even change the bits.
   @Test(arguments: [1, 5, 16, 64, 100]) func runsDoNotMatter(length: Int) {
-    for type in types {
-      let input = BackwardCase(headDim: 40, group: 4, queries: 13, keys: 300, type: type.code, seed: 3)
+    for (type, narrow) in BackwardCase.kinds {
+      let input = BackwardCase(
+        headDim: 96, group: 4, queries: 13, keys: 300, type: type, seed: 3, narrow: narrow)
       let reference = BackwardReference(input)
       onEveryTarget { target in
         let whole = input.run(inRuns(of: .max, lagoon_attend_backward), forward: reference)
         let cut = input.run(inRuns(of: length, lagoon_attend_backward), forward: reference)
-        #expect(bits(whole.dQueries) == bits(cut.dQueries), "\(target), type \(type.code)")
+        #expect(bits(whole.dQueries) == bits(cut.dQueries), "\(target), type \(type)")
         #expect(bits(whole.dKeys) == bits(cut.dKeys) && bits(whole.dValues) == bits(cut.dValues))
       }
     }

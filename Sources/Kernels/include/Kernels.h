@@ -208,6 +208,8 @@ typedef struct {
   size_t group;            // query heads per KV head
   size_t headDim;          // 1 … LAGOON_MAX_HEAD_DIM
   int64_t firstPosition;   // position of query 0; query n stands at firstPosition + n
+  float scale;             // `queries` are scale times those of `narrow`
+  const uint16_t *narrow;  // [rows, padded], 64-byte aligned: the queries in bf16, not multiplied; or null
 } lagoon_query_gradient_rows;
 
 // How many floats of scratch `lagoon_attend_backward` needs, 64-byte aligned.
