@@ -61,6 +61,7 @@ struct Block {
   // Keys that any of the rows sees: later rows see at least as much.
   HWY_INLINE size_t Seen() const { return VisibleKeys(rows, row + kQueries - 1, tile.count, tile.firstPosition); }
 
+  // Of bf16 products, `first` is 0.
   template <bool kAhead>
   HWY_INLINE void MakeLogits(size_t first, size_t keys, const Tile *next) const {
     float *to = weights + row * kKeyTile;

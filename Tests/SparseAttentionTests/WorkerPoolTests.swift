@@ -128,7 +128,9 @@ import Testing
       pool.runInline {
         for (index, thread) in threads.enumerated() {
           thread.start()
-          while pool.waitingCallers <= index { usleep(100) }
+          let deadline = Date(timeIntervalSinceNow: 60)
+          while pool.waitingCallers <= index && Date() < deadline { usleep(100) }
+          #expect(pool.waitingCallers == index + 1)
         }
         #expect(order.withLock { $0.isEmpty })
       }
