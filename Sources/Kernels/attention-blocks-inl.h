@@ -80,13 +80,6 @@ struct Block {
     }
   }
 
-  HWY_INLINE void WeighAll(size_t seen) const {
-    for (size_t q = row; q < row + kQueries; ++q) {
-      const size_t visible = VisibleKeys(rows, q, tile.count, tile.firstPosition);
-      decay[q] = Weigh(weights + q * kKeyTile, visible, seen, rows.maximum + q, rows.sum + q);
-    }
-  }
-
   // The channels from `c` on that are added together; returns how many they are.
   template <bool kAhead>
   HWY_INLINE size_t AddChannels(size_t c, size_t seen, const Tile *next) const {
@@ -100,7 +93,7 @@ struct Block {
     const size_t seen = Seen();
     if (seen == 0) return;
     MakeLogits<kAhead>(0, seen, next);
-    WeighAll(seen);
+    WeighRows<kQueries>(rows, tile, row, seen, weights, decay);
     for (size_t c = 0; c < padded;) c += AddChannels<kAhead>(c, seen, next);
   }
 
@@ -165,10 +158,7 @@ void AttendMany(const lagoon_query_rows &rows, const Tile &tile, const Tile *nex
       if (first < keys) block.template MakeLogits<false>(first, keys, nullptr);
     });
   }
-  ForBlocks<Form, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
-    const size_t seen = block.Seen();
-    if (seen > 0) block.WeighAll(seen);
-  });
+  WeighAll(rows, tile, VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition), work, decay);
   for (size_t start = 0; start < padded; start += kChannelsAtOnce) {
     ForBlocks<Form, true>(rows, tile, work, decay, [&](const auto &block) HWY_ATTR {
       valuesAhead.Step();

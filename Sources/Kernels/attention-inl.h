@@ -1,7 +1,6 @@
-// What attention computes of a tile for some query rows, for the target being compiled: logits, a blocked product along the channels,
-// some keys at a time; their exponentials; the weighted values, a blocked product along the keys. Included once per target.
-#include "attention.h"
-#include "exponential-inl.h"
+// What attention multiplies of a tile for some query rows, for the target being compiled: logits, a blocked product along the channels,
+// some keys at a time, and the weighted values, a blocked product along the keys. Included once per target.
+#include "attention-weights-inl.h"
 #include "hwy/cache_control.h"
 
 #if defined(LAGOON_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -17,24 +16,6 @@ namespace HWY_NAMESPACE {
 
 // Keys, or vectors of values, beside them: the sums fill most registers of the target.
 constexpr size_t kAbreast = (HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86) || HWY_ARCH_ARM_A64 ? 4 : 2;
-
-using Quad = hn::FixedTag<float, 4>;
-
-// Adds the upper half of a vector to the lower one until four lanes are left.
-template <class D>
-HWY_INLINE hn::Vec<Quad> FoldBlocks(D d, hn::Vec<D> v) {
-  if constexpr (hn::MaxLanes(d) == 4) {
-    return v;
-  } else {
-    const hn::Half<D> half;
-    return FoldBlocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-  }
-}
-
-// The sums over the lanes of a, b, c and e, always in the same order.
-HWY_INLINE hn::Vec<Quad> SumsOfFour(Vector a, Vector b, Vector c, Vector e) {
-  return FoldBlocks(F32(), BlockSums(a, b, c, e));
-}
 
 constexpr size_t kLine = 64;  // bytes
 
@@ -86,15 +67,17 @@ class AheadInSteps {
 // to[q * kKeyTile + k] = scale * the sum over the lanes of sums[q][k].
 template <size_t kQueries, size_t kKeys>
 HWY_INLINE void StoreSums(const Vector (&sums)[kQueries][kKeys], float scale, float *HWY_RESTRICT to) {
-  const auto scales = hn::Set(Quad(), scale);
+  const Quad d;
+  const auto scales = hn::Set(d, scale);
   if constexpr (kKeys == 4) {
     for (size_t q = 0; q < kQueries; ++q) {
-      const auto logits = hn::Mul(SumsOfFour(sums[q][0], sums[q][1], sums[q][2], sums[q][3]), scales);
-      hn::StoreU(logits, Quad(), to + q * kKeyTile);
+      const auto products = SumsOfFour(sums[q][0], sums[q][1], sums[q][2], sums[q][3]);
+      hn::StoreU(Limited(d, hn::Mul(products, scales)), d, to + q * kKeyTile);
     }
   } else {
     for (size_t q = 0; q < kQueries; q += 2) {
-      const auto both = hn::Mul(SumsOfFour(sums[q][0], sums[q][1], sums[q + 1][0], sums[q + 1][1]), scales);
+      const auto products = SumsOfFour(sums[q][0], sums[q][1], sums[q + 1][0], sums[q + 1][1]);
+      const auto both = Limited(d, hn::Mul(products, scales));
       const hn::Half<Quad> pair;
       hn::StoreU(hn::LowerHalf(pair, both), pair, to + q * kKeyTile);
       hn::StoreU(hn::UpperHalf(pair, both), pair, to + (q + 1) * kKeyTile);
@@ -144,35 +127,6 @@ HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, float s
     for (; c < padded; c += kVectors * kVector) multiply(c);
     StoreSums(sums, scale, logits + r);
   }
-}
-
-// Turns one row's logits of a tile into weights, 0 from `visible` to `keys`, and updates its maximum and sum.
-// Returns what earlier sums are multiplied by.
-HWY_INLINE float Weigh(float *HWY_RESTRICT logits, size_t visible, size_t keys, float *maximum, float *sum) {
-  const F32 d;
-  if (visible == 0) {
-    for (size_t r = 0; r < keys; r += kVector) hn::Store(hn::Zero(d), d, logits + r);
-    return 1.0f;
-  }
-  constexpr float kLargest = 3.4028234663852886e38f;
-  for (size_t r = visible; r < keys || r % kVector != 0; ++r) logits[r] = -HUGE_VALF;
-  // A product that has overflowed counts as the largest float, so that differences stay numbers.
-  const auto load = [&](size_t r) HWY_ATTR { return hn::Min(hn::Load(d, logits + r), hn::Set(d, kLargest)); };
-  auto most = hn::Set(d, *maximum);
-  for (size_t r = 0; r < keys; r += kVector) most = hn::Max(most, load(r));
-  const float largest = HWY_MAX(hn::GetLane(hn::MaxOfLanes(d, most)), -kLargest);
-  const auto largests = hn::Set(d, largest);
-  auto sums = hn::Zero(d);
-  for (size_t r = 0; r < keys; r += kVector) {
-    const auto weight = FastExponentials(hn::Sub(load(r), largests));
-    hn::Store(weight, d, logits + r);
-    sums = hn::Add(sums, weight);
-  }
-  const float decay =
-      largest == *maximum ? 1.0f : hn::GetLane(FastExponentials(hn::Sub(hn::Set(d, *maximum), largests)));
-  *maximum = largest;
-  *sum = *sum * decay + hn::GetLane(hn::SumOfLanes(d, sums));
-  return decay;
 }
 
 // weighted = weighted * decay + sums, for kVectors vectors of channels.

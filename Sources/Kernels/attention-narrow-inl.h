@@ -170,7 +170,8 @@ LAGOON_NARROW HWY_NOINLINE void PanelLogitsOf(const uint16_t *HWY_RESTRICT queri
     Chains<kQueries, kPadded>{queries, panels, padded}.template Add<4>(0, sums);
     for (size_t q = 0; q < kQueries; ++q) {
       for (size_t p = 0; p < kPanelsAtOnce; ++p) {
-        _mm512_store_ps(logits + q * kKeyTile + k + p * kPanelKeys, _mm512_mul_ps(sums[q][p], scales));
+        const Vector products{_mm512_mul_ps(sums[q][p], scales)};
+        hn::Store(Limited(F32(), products), F32(), logits + q * kKeyTile + k + p * kPanelKeys);
       }
     }
   }

@@ -16,7 +16,16 @@ namespace HWY_NAMESPACE {
 #undef LAGOON_SCALES_BY_POWERS
 #define LAGOON_SCALES_BY_POWERS (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3)
 
-// exp(x) for x ≤ 0, relative error about 2e-7; 0 below kExpLowest.
+// The polynomial of degree 5 that is nearest to exp(r) for |r| ≤ log(2) / 2, relatively and of those that are 1 at 0: 9e-8 off.
+constexpr float kFastExp1 = 0.9999997f;
+constexpr float kFastExp2 = 0.49999148f;
+constexpr float kFastExp3 = 0.16667639f;
+constexpr float kFastExp4 = 0.04189816f;
+constexpr float kFastExp5 = 0.008290272f;
+constexpr float kFastExpLog2 = 0.693147182f;
+
+// exp(x) for x ≤ 0, exactly 1 for 0, relative error below 2e-7 for x ≥ -10 and 2.5e-7 elsewhere; 0 below kExpLowest. log 2 is not split: what it
+// lacks is multiplied by few where a result is not small.
 HWY_INLINE Vector FastExponentials(Vector x) {
   const F32 d;
   const auto round = hn::Set(d, kExpRound);
@@ -25,13 +34,12 @@ HWY_INLINE Vector FastExponentials(Vector x) {
   x = hn::IfThenElseZero(seen, x);
 #endif
   const auto n = hn::Sub(hn::MulAdd(x, hn::Set(d, kExpInverseLog2), round), round);
-  const auto r = hn::NegMulAdd(n, hn::Set(d, kExpLog2Low), hn::NegMulAdd(n, hn::Set(d, kExpLog2High), x));
-  auto p = hn::Set(d, kExp6);
-  p = hn::MulAdd(p, r, hn::Set(d, kExp5));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp4));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp3));
-  p = hn::MulAdd(p, r, hn::Set(d, kExp2));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  const auto r = hn::NegMulAdd(n, hn::Set(d, kFastExpLog2), x);
+  auto p = hn::Set(d, kFastExp5);
+  p = hn::MulAdd(p, r, hn::Set(d, kFastExp4));
+  p = hn::MulAdd(p, r, hn::Set(d, kFastExp3));
+  p = hn::MulAdd(p, r, hn::Set(d, kFastExp2));
+  p = hn::MulAdd(p, r, hn::Set(d, kFastExp1));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
 #if LAGOON_SCALES_BY_POWERS
   // One instruction for four, with the same result: what is seen is not subnormal, and the rest is not looked at.

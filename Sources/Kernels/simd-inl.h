@@ -89,15 +89,20 @@ HWY_INLINE void LoadEvenOdd(const uint8_t *from, Vector &even, Vector &odd) {
   odd = hn::BitCast(F32(), hn::And(pairs, hn::Set(d, 0xFFFF0000u)));
 }
 
-// Of each block of four lanes, the sums of a, b, c and e: lanes two apart first, then neighbours.
-HWY_INLINE Vector BlockSums(Vector a, Vector b, Vector c, Vector e) {
+// Of each block of four lanes, those of a, b, c and e together: lanes two apart first, then neighbours.
+template <class Together>
+HWY_INLINE Vector BlocksOfFour(Vector a, Vector b, Vector c, Vector e, const Together &together) {
   const F32 d;
   const hn::RepartitionToWide<U32> wide;
-  const auto ab = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-  const auto ce = hn::BitCast(wide, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  const auto ab = hn::BitCast(wide, together(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce = hn::BitCast(wide, together(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
   const auto lower = hn::BitCast(d, hn::InterleaveLower(wide, ab, ce));
   const auto upper = hn::BitCast(d, hn::InterleaveUpper(wide, ab, ce));
-  return hn::Add(lower, upper);
+  return together(lower, upper);
+}
+
+HWY_INLINE Vector BlockSums(Vector a, Vector b, Vector c, Vector e) {
+  return BlocksOfFour(a, b, c, e, [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); });
 }
 
 // kVector elements from any address.
