@@ -235,10 +235,10 @@ extension Session {
     let shape = try attentionShape(queries, scale, out.readOnly, logSumExp)
     try checkFinite(queries, layer: layer)
     let running = RunningAttention(
-      AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
+      AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0, pool: store.options.pool))
     let tokens = try scan(
       nil, layer: layer, decoder: FrameDecoder(), ifTokens: ifTokens, into: running)
-    running.accumulator.finish(out: out, logSumExp: logSumExp)
+    running.accumulator.finish(out: out, logSumExp: logSumExp, pool: store.options.pool)
     return tokens
   }
 }

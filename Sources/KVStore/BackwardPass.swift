@@ -175,7 +175,8 @@ public final class BackwardPass {
         AttentionBackward(
           shape: shape, queries: queries.slice(tokens: part), out: out.slice(tokens: part),
           logSumExp: logSumExp.slice(tokens: part), dOut: dOut.slice(tokens: part),
-          dLogSumExp: dLogSumExp?.slice(tokens: part), firstQueryPosition: positions.lowerBound),
+          dLogSumExp: dLogSumExp?.slice(tokens: part), firstQueryPosition: positions.lowerBound,
+          pool: session.store.options.pool),
         accumulators, plan: plan, detached: detached)
       _ = try session.scan(
         plan.visible(segment), layer: call.layer, decoder: decoder, ifTokens: tokens, into: running)
@@ -185,7 +186,7 @@ public final class BackwardPass {
         running.backward.finish(
           dQueries: MutableTensorView.tokenMajor(
             address, tokens: call.tokens.count, heads: shape.queryHeads, headDim: shape.headDim
-          ).slice(tokens: part))
+          ).slice(tokens: part), pool: session.store.options.pool)
       }
       take(segment, part, shape, accumulators, plan, into: &gradients)
     }

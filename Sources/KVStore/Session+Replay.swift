@@ -35,10 +35,11 @@ extension Session {
       let running = RunningAttention(
         AttentionAccumulator(
           shape: shape, queries: queries.slice(tokens: part),
-          firstQueryPosition: segment.positions.lowerBound))
+          firstQueryPosition: segment.positions.lowerBound, pool: store.options.pool))
       _ = try scan(
         plan.layers[layer].visible(segment), layer: layer, decoder: decoder, into: running)
-      running.accumulator.finish(out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part))
+      running.accumulator.finish(
+        out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part), pool: store.options.pool)
     }
   }
 

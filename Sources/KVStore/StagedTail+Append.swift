@@ -50,9 +50,11 @@ extension StagedTail {
         let running = RunningAttention(
           AttentionAccumulator(
             shape: shape, queries: queries.slice(tokens: part),
-            firstQueryPosition: segment.positions.lowerBound))
+            firstQueryPosition: segment.positions.lowerBound, pool: session.store.options.pool))
         try scan(plan.layers[layer].visible(segment), layer, running)
-        running.accumulator.finish(out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part))
+        running.accumulator.finish(
+          out: out.slice(tokens: part), logSumExp: logSumExp.slice(tokens: part),
+          pool: session.store.options.pool)
         try finish(segment, layer)
       }
     }

@@ -102,10 +102,11 @@ public final class StagedTail {
     let shape = try session.attentionShape(queries, scale, out.readOnly, logSumExp)
     try session.checkFinite(queries, layer: layer)
     let running = RunningAttention(
-      AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0))
+      AttentionAccumulator(
+        shape: shape, queries: queries, firstQueryPosition: 0, pool: session.store.options.pool))
     let tokens = layers[layer].tokens
     try scan(.all(plan.layers[layer], tokens: tokens), layer, running)
-    running.accumulator.finish(out: out, logSumExp: logSumExp)
+    running.accumulator.finish(out: out, logSumExp: logSumExp, pool: session.store.options.pool)
     return tokens
   }
 

@@ -34,19 +34,22 @@ public struct AttentionAccumulator: ~Copyable {
   private var isEmpty = true
 
   /// Converts the queries to f32, once.
-  /// - Parameter queries: `[tokens, queryHeads, headDim]`, finite.
-  public init(shape: AttentionShape, queries: TensorView, firstQueryPosition: Int) {
+  /// - Parameters:
+  ///   - queries: `[tokens, queryHeads, headDim]`, finite.
+  ///   - pool: as in `add`.
+  public init(shape: AttentionShape, queries: TensorView, firstQueryPosition: Int, pool: WorkerPool? = nil) {
     precondition(queries.heads == shape.queryHeads && queries.headDim == shape.headDim)
     self.shape = shape
     self.tokens = queries.tokens
     self.firstQueryPosition = firstQueryPosition
 
     layout = QueryRows(shape: shape, tokens: queries.tokens)
-    self.queries = PackedQueries(queries, layout)
+    self.queries = PackedQueries(queries, layout, pool)
     sumsMemory = QueryRows.allocate(
       Float.self, RunningSums.floats(rows: layout.count, padded: layout.padded))
     sums = RunningSums(sumsMemory, rows: layout.count, padded: layout.padded)
-    sums.clear(layout.count, padded: layout.padded)
+    let (layout, sums) = (layout, sums)
+    layout.forEachHead(pool) { sums.clear($0..<$0 + 1, layout) }
   }
 
   deinit {
@@ -197,22 +200,18 @@ public struct AttentionAccumulator: ~Copyable {
   /// - Parameters:
   ///   - out: f32 `[tokens, queryHeads, headDim]`, 0 for a query that saw no row.
   ///   - logSumExp: f32 `[tokens, queryHeads]`, -infinity for a query that saw no row.
-  public func finish(out: MutableTensorView, logSumExp: LogSumExpView) {
+  ///   - pool: as in `add`.
+  public func finish(out: MutableTensorView, logSumExp: LogSumExpView, pool: WorkerPool? = nil) {
     precondition(out.tokens == tokens && out.heads == shape.queryHeads && out.headDim == shape.headDim)
     precondition(logSumExp.tokens == tokens && logSumExp.heads == shape.queryHeads)
-    for head in 0..<shape.queryHeads {
-      for token in 0..<tokens {
-        let row = layout.row(token: token, head: head)
-        let to = out.row(token: token, head: head)
-        let values = sums.weighted + row * layout.padded
-        let sum = sums.sum[row]
-        // A sum of weights is 0 only where no row was seen; NaN, of products beyond f32, stays visible.
-        let inverse = sum != 0 ? 1 / sum : 0
-        for c in 0..<shape.headDim {
-          to.storeBytes(of: values[c] * inverse, toByteOffset: 4 * c, as: Float.self)  // any alignment
-        }
-        logSumExp[token, head] = sum != 0 ? Float(Double(sums.maximum[row]) + log(Double(sum))) : -.infinity
-      }
+    let (layout, sums) = (layout, sums)
+    layout.forEachRow(pool) { row, token, head in
+      let sum = sums.sum[row]
+      // A sum of weights is 0 only where no row was seen; NaN, of products beyond f32, stays visible.
+      lagoon_scale(
+        sums.weighted + row * layout.padded, sum != 0 ? 1 / sum : 0,
+        out.row(token: token, head: head).assumingMemoryBound(to: Float.self), layout.shape.headDim)
+      logSumExp[token, head] = sum != 0 ? Float(Double(sums.maximum[row]) + log(Double(sum))) : -.infinity
     }
   }
 }

@@ -38,9 +38,10 @@ public struct AttentionBackward: ~Copyable {
   ///     and it adds nothing to others.
   ///   - dOut: the gradient of `out`, `[tokens, queryHeads, headDim]`, finite.
   ///   - dLogSumExp: the gradient of `logSumExp`, f32 `[tokens, queryHeads]`; 0 if nil.
+  ///   - pool: as in `add`.
   public init(
     shape: AttentionShape, queries: TensorView, out: TensorView, logSumExp: LogSumExpView, dOut: TensorView,
-    dLogSumExp: LogSumExpView? = nil, firstQueryPosition: Int
+    dLogSumExp: LogSumExpView? = nil, firstQueryPosition: Int, pool: WorkerPool? = nil
   ) {
     for tensor in [queries, out, dOut] {
       precondition(tensor.heads == shape.queryHeads && tensor.headDim == shape.headDim)
@@ -53,13 +54,12 @@ public struct AttentionBackward: ~Copyable {
     self.tokens = queries.tokens
     self.firstQueryPosition = firstQueryPosition
     layout = QueryRows(shape: shape, tokens: queries.tokens)
-    let floats = 3 * layout.floats + 2 * layout.count
-    storage = QueryRows.allocate(Float.self, floats)
-    storage.initialize(repeating: 0, count: floats)
-    layout.pack(queries, scale: shape.scale, to: storage)
-    narrow = PackedQueries.narrow(queries, layout)
-    layout.pack(dOut, scale: 1, to: storage + layout.floats)
-    takeDelta(out: out, logSumExp: logSumExp, dLogSumExp: dLogSumExp)
+    storage = QueryRows.allocate(Float.self, 3 * layout.floats + 2 * layout.count)
+    layout.pack(queries, scale: shape.scale, to: storage, pool)
+    narrow = PackedQueries.narrow(queries, layout, pool)
+    layout.pack(dOut, scale: 1, to: storage + layout.floats, pool)
+    clearGradients(pool)
+    takeDelta(out: out, logSumExp: logSumExp, dLogSumExp: dLogSumExp, pool)
   }
 
   deinit {
@@ -68,44 +68,47 @@ public struct AttentionBackward: ~Copyable {
     narrow?.deallocate()
   }
 
+  private func clearGradients(_ pool: WorkerPool?) {
+    let (layout, gradients) = (layout, storage + 2 * layout.floats)
+    let floats = layout.perHead * layout.padded
+    layout.forEachHead(pool) { (gradients + $0 * floats).initialize(repeating: 0, count: floats) }
+  }
+
   /// `delta = Σ dOut ∘ out − dLse`, summed in double precision.
-  private func takeDelta(out: TensorView, logSumExp: LogSumExpView, dLogSumExp: LogSumExpView?) {
-    let dOut = storage + layout.floats
+  private func takeDelta(
+    out: TensorView, logSumExp: LogSumExpView, dLogSumExp: LogSumExpView?, _ pool: WorkerPool?
+  ) {
+    let (layout, dOut) = (layout, storage + layout.floats)
     let lse = storage + 3 * layout.floats
     let delta = lse + layout.count
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: shape.headDim) { outRow in
-      // headDim is at least 1, so the buffer has an address.
-      guard let outRow = outRow.baseAddress else { return }
-      for head in 0..<shape.queryHeads {
-        for token in 0..<tokens {
-          lagoon_convert(
-            out.row(token: token, head: head), out.elementType.rawValue, outRow, UInt8(LAGOON_F32),
-            shape.headDim)
-          let row = layout.row(token: token, head: head)
-          let gradient = dOut + row * layout.padded
-          var sum = 0.0
-          for c in 0..<shape.headDim { sum += Double(gradient[c]) * Double(outRow[c]) }
-          lse[row] = logSumExp[token, head]
-          delta[row] = Float(sum - Double(dLogSumExp?[token, head] ?? 0))
-        }
+    layout.forEachRow(pool) { row, token, head in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: layout.shape.headDim) { outRow in
+        // headDim is at least 1, so the buffer has an address.
+        guard let outRow = outRow.baseAddress else { return }
+        lagoon_convert(
+          out.row(token: token, head: head), out.elementType.rawValue, outRow, UInt8(LAGOON_F32),
+          layout.shape.headDim)
+        let gradient = dOut + row * layout.padded
+        var sum = 0.0
+        for c in 0..<layout.shape.headDim { sum += Double(gradient[c]) * Double(outRow[c]) }
+        lse[row] = logSumExp[token, head]
+        delta[row] = Float(sum - Double(dLogSumExp?[token, head] ?? 0))
       }
     }
   }
 
   /// Writes the gradient of the queries from everything added so far; more can be added after.
-  /// - Parameter dQueries: f32 `[tokens, queryHeads, headDim]`, 0 for a query that saw no row.
-  public func finish(dQueries: MutableTensorView) {
+  /// - Parameters:
+  ///   - dQueries: f32 `[tokens, queryHeads, headDim]`, 0 for a query that saw no row.
+  ///   - pool: as in `add`.
+  public func finish(dQueries: MutableTensorView, pool: WorkerPool? = nil) {
     precondition(dQueries.tokens == tokens && dQueries.heads == shape.queryHeads)
     precondition(dQueries.headDim == shape.headDim)
-    let gradients = storage + 2 * layout.floats
-    for head in 0..<shape.queryHeads {
-      for token in 0..<tokens {
-        let from = gradients + layout.row(token: token, head: head) * layout.padded
-        let to = dQueries.row(token: token, head: head)
-        for c in 0..<shape.headDim {
-          to.storeBytes(of: from[c] * shape.scale, toByteOffset: 4 * c, as: Float.self)  // any alignment
-        }
-      }
+    let (layout, gradients) = (layout, storage + 2 * layout.floats)
+    layout.forEachRow(pool) { row, token, head in
+      lagoon_scale(
+        gradients + row * layout.padded, layout.shape.scale,
+        dQueries.row(token: token, head: head).assumingMemoryBound(to: Float.self), layout.shape.headDim)
     }
   }
 }

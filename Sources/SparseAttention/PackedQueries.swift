@@ -7,11 +7,10 @@ struct PackedQueries {
   /// The same in bf16, 64-byte aligned; nil where they came in another type, or in rows that no kernel takes so.
   let narrow: UnsafeMutablePointer<UInt16>?
 
-  init(_ queries: TensorView, _ layout: QueryRows) {
+  init(_ queries: TensorView, _ layout: QueryRows, _ pool: WorkerPool?) {
     floats = QueryRows.allocate(Float.self, layout.floats)
-    if layout.padded != layout.shape.headDim { floats.initialize(repeating: 0, count: layout.floats) }
-    layout.pack(queries, scale: 1, to: floats)
-    narrow = Self.narrow(queries, layout)
+    layout.pack(queries, scale: 1, to: floats, pool)
+    narrow = Self.narrow(queries, layout, pool)
   }
 
   func deallocate() {
@@ -20,15 +19,14 @@ struct PackedQueries {
   }
 
   /// bf16 rows as they are, without padding; nil: see ``narrow``.
-  static func narrow(_ queries: TensorView, _ layout: QueryRows) -> UnsafeMutablePointer<UInt16>? {
+  static func narrow(
+    _ queries: TensorView, _ layout: QueryRows, _ pool: WorkerPool?
+  ) -> UnsafeMutablePointer<UInt16>? {
     guard queries.elementType == .bfloat16, queries.headDim % 32 == 0 else { return nil }
     let rows = QueryRows.allocate(UInt16.self, layout.floats)
-    for head in 0..<queries.heads {
-      for token in 0..<queries.tokens {
-        let row = rows + layout.row(token: token, head: head) * layout.padded
-        UnsafeMutableRawPointer(row)
-          .copyMemory(from: queries.row(token: token, head: head), byteCount: 2 * queries.headDim)
-      }
+    layout.forEachRow(pool) { row, token, head in
+      UnsafeMutableRawPointer(rows + row * layout.padded)
+        .copyMemory(from: queries.row(token: token, head: head), byteCount: 2 * queries.headDim)
     }
     return rows
   }

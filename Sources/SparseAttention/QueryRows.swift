@@ -35,16 +35,44 @@ struct QueryRows {
       .bindMemory(to: Element.self, capacity: max(1, count))
   }
 
-  /// Converts a tensor to f32 rows, times `scale`. Padding is left as it is.
-  func pack(_ tensor: TensorView, scale: Float, to rows: UnsafeMutablePointer<Float>) {
-    for head in 0..<shape.queryHeads {
+  /// Below this many floats, 256 KiB of them, going through the rows takes no longer than waking another thread.
+  private static let inlineFloats = 1 << 16
+
+  /// Calls `body` with each KV head, by all threads of `pool` if that is worth it. `body` writes to rows of its head only, so it is shared
+  /// with other threads without being Sendable; all of them are done when this returns.
+  func forEachHead(_ pool: WorkerPool?, _ body: (_ kvHead: Int) -> Void) {
+    guard let pool, pool.threads > 1, floats >= Self.inlineFloats else {
+      for kvHead in 0..<shape.kvHeads { body(kvHead) }
+      return
+    }
+    withoutActuallyEscaping(body) { body in
+      nonisolated(unsafe) let body = body
+      pool.run(shape.kvHeads) { kvHead, _ in body(kvHead) }
+    }
+  }
+
+  /// The same with each row, its query and its query head. `body` writes to its row only.
+  func forEachRow(_ pool: WorkerPool?, _ body: (_ row: Int, _ token: Int, _ head: Int) -> Void) {
+    forEachHead(pool) { kvHead in
+      var row = kvHead * perHead
       for token in 0..<tokens {
-        let to = rows + row(token: token, head: head) * padded
-        lagoon_convert(
-          tensor.row(token: token, head: head), tensor.elementType.rawValue, to, UInt8(LAGOON_F32),
-          shape.headDim)
-        if scale != 1 { for c in 0..<shape.headDim { to[c] *= scale } }
+        for member in 0..<shape.group {
+          body(row, token, kvHead * shape.group + member)
+          row += 1
+        }
       }
+    }
+  }
+
+  /// Converts a tensor to f32 rows, times `scale`. Padding becomes 0.
+  func pack(_ tensor: TensorView, scale: Float, to rows: UnsafeMutablePointer<Float>, _ pool: WorkerPool?) {
+    forEachRow(pool) { row, token, head in
+      let to = rows + row * padded
+      lagoon_convert(
+        tensor.row(token: token, head: head), tensor.elementType.rawValue, to, UInt8(LAGOON_F32),
+        shape.headDim)
+      if scale != 1 { lagoon_scale(to, scale, to, shape.headDim) }
+      (to + shape.headDim).initialize(repeating: 0, count: padded - shape.headDim)
     }
   }
 }

@@ -90,7 +90,7 @@ func attend(
   pool: WorkerPool? = nil
 ) -> Attended {
   var accumulator = AttentionAccumulator(
-    shape: shape, queries: queries, firstQueryPosition: firstQueryPosition)
+    shape: shape, queries: queries, firstQueryPosition: firstQueryPosition, pool: pool)
   for blocks in groups { accumulator.add(blocks, pool: pool) }
   var result = Attended(
     out: [Float](repeating: .nan, count: queries.tokens * shape.queryHeads * shape.headDim),
@@ -100,7 +100,7 @@ func attend(
       guard let out = out.baseAddress, let lse = lse.baseAddress else { return }
       accumulator.finish(
         out: .tokenMajor(out, tokens: queries.tokens, heads: shape.queryHeads, headDim: shape.headDim),
-        logSumExp: .tokenMajor(lse, tokens: queries.tokens, heads: shape.queryHeads))
+        logSumExp: .tokenMajor(lse, tokens: queries.tokens, heads: shape.queryHeads), pool: pool)
     }
   }
   return result

@@ -126,17 +126,17 @@ private final class BothDirections {
   deinit { memory.deallocate() }
 
   func attend(_ pool: WorkerPool) {
-    var accumulator = AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0)
+    var accumulator = AttentionAccumulator(shape: shape, queries: queries, firstQueryPosition: 0, pool: pool)
     accumulator.add(blocks, pool: pool)
-    accumulator.finish(out: out, logSumExp: logSumExp)
+    accumulator.finish(out: out, logSumExp: logSumExp, pool: pool)
   }
 
   /// Needs ``attend(_:)`` first.
   func differentiate(_ pool: WorkerPool) {
     var backward = AttentionBackward(
       shape: shape, queries: queries, out: out.readOnly, logSumExp: logSumExp, dOut: dOut,
-      firstQueryPosition: 0)
+      firstQueryPosition: 0, pool: pool)
     backward.add(blocks, into: gradients, pool: pool)
-    backward.finish(dQueries: dQueries)
+    backward.finish(dQueries: dQueries, pool: pool)
   }
 }

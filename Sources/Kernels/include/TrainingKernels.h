@@ -51,7 +51,7 @@ double lagoon_square_sum_scalar(const float *elements, size_t count);
 void lagoon_add(const float *left, const float *right, float *sums, size_t count);
 void lagoon_add_scalar(const float *left, const float *right, float *sums, size_t count);
 
-// products[i] = factor * elements[i]. `products` may be `elements`.
+// products[i] = factor * elements[i]. `products` may be `elements`; both at any alignment.
 void lagoon_scale(const float *elements, float factor, float *products, size_t count);
 void lagoon_scale_scalar(const float *elements, float factor, float *products, size_t count);
 
