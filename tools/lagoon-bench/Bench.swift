@@ -1,4 +1,5 @@
 import ArgumentParser
+import ToolSupport
 
 @main
 struct Bench: ParsableCommand {
@@ -20,4 +21,9 @@ struct Bench: ParsableCommand {
       Churn.self, Open.self, CodecBench.self, Clients.self, Stream.self, LongDocument.self, Tokenize.self,
       Tokens.self, Rounding.self, Ageing.self, TrainStep.self, Memory.self, Growth.self, Report.self,
     ])
+
+  static func main() {
+    PassiveThreads.prefer()
+    main(nil)
+  }
 }

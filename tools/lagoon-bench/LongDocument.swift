@@ -57,7 +57,6 @@ struct LongDocument: ParsableCommand {
   }
 
   func run() throws {
-    PassiveThreads.prefer()
     let lengths = try self.lengths.split(separator: ",").map { part in
       guard let length = Int(part), length >= 4 else {
         throw ValidationError("--lengths: \(part) is no length")

@@ -41,7 +41,6 @@ struct Rounding: ParsableCommand {
   }
 
   func run() throws {
-    PassiveThreads.prefer()
     let decoder = try model.load()
     let c = decoder.configuration
     let ids = try model.firstTokens(tokens, of: text, c)

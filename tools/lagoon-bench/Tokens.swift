@@ -42,7 +42,6 @@ struct Tokens: ParsableCommand {
   }
 
   func run() throws {
-    PassiveThreads.prefer()
     let decoder = try model.load()
     let c = decoder.configuration
     let document = try model.firstTokens(tokens, of: text, c)

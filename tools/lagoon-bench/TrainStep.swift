@@ -47,7 +47,6 @@ struct TrainStep: ParsableCommand {
   }
 
   func run() throws {
-    PassiveThreads.prefer()
     guard let arithmetic = Compute(rawValue: compute) else { return }
     let step = try DenseStep(model: model, compute: arithmetic, documents: documents, tokens: tokens)
     if serve { return try answer(step) }
