@@ -12,75 +12,11 @@
 #include "dispatch.h"
 #include "hwy/foreach_target.h"
 // after foreach_target.h
-#include "attention-narrow-inl.h"
-#include "exponential-inl.h"
-#include "product-inl.h"
+#include "attention-backward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
-
-// One tile's memory, in `lagoon_attention_backward_scratch` floats.
-struct BackwardTile {
-  float *keysByChannel;    // [kKeyTile / 16][padded][16]: panels of 16 keys
-  float *valuesByChannel;  // the same
-  float *keys;             // [padded / 16][kKeyTile][16]: panels of 16 channels
-  float *dKeys;            // [kKeyTile, padded]
-  float *dValues;          // [kKeyTile, padded]
-  float *weights;          // [kRowBlock, kKeyTile]
-  float *dLogits;          // [kRowBlock, kKeyTile]
-  float *row;              // [padded]
-  const uint8_t *panels[kKeyTile / kPanel];  // instead of keysByChannel, where queries and keys are multiplied as bf16
-
-  BackwardTile(float *scratch, size_t padded) {
-    const size_t tile = kKeyTile * padded;
-    keysByChannel = scratch;
-    valuesByChannel = keysByChannel + tile;
-    keys = valuesByChannel + tile;
-    dKeys = keys + tile;
-    dValues = dKeys + tile;
-    weights = dValues + tile;
-    dLogits = weights + kRowBlock * kKeyTile;
-    row = dLogits + kRowBlock * kKeyTile;
-  }
-};
-
-HWY_INLINE size_t WholePanels(size_t columns) { return (columns + kPanel - 1) / kPanel * kPanel; }
-
-// One row to f32, padded with zeros.
-template <uint8_t kType>
-HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *HWY_RESTRICT to) {
-  constexpr size_t kBytes = ElementBytes(kType);
-  const F32 d;
-  size_t c = 0;
-  for (; c + kVector <= headDim; c += kVector) hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
-  for (; c < headDim; ++c) to[c] = LoadElement(from, kType, c);
-  for (; c < padded; ++c) to[c] = 0.0f;
-}
-
-// Converts rows into panels of 16 rows by channel and panels of 16 channels by row, each unless null. Rows up to the next whole panel
-// are zero.
-template <uint8_t kType>
-void UnpackPanels(const uint8_t *const *rows, size_t count, size_t headDim, size_t padded, float *HWY_RESTRICT row,
-                  float *HWY_RESTRICT byChannel, float *HWY_RESTRICT byRow) {
-  const F32 d;
-  for (size_t r = 0; r < WholePanels(count); ++r) {
-    if (r < count) {
-      UnpackRow<kType>(rows[r], headDim, padded, row);
-    } else {
-      for (size_t c = 0; c < padded; c += kVector) hn::Store(hn::Zero(d), d, row + c);
-    }
-    if (byChannel != nullptr) {
-      float *panel = byChannel + r / kPanel * (padded * kPanel) + r % kPanel;
-      for (size_t c = 0; c < headDim; ++c) panel[c * kPanel] = row[c];
-    }
-    if (byRow == nullptr) continue;
-    for (size_t c = 0; c < padded; c += kVector) {
-      float *to = byRow + c / kPanel * (kKeyTile * kPanel) + r * kPanel + c % kPanel;
-      hn::Store(hn::Load(d, row + c), d, to);
-    }
-  }
-}
 
 // Turns one row's logits into weights P = exp(logit - lse), and its dP = dOut · value into dLogits =
 // P * (dP - delta): both exactly 0 from `visible` on, and dLogits wherever a weight is 0.
@@ -88,16 +24,13 @@ HWY_INLINE void DifferentiateWeights(float *HWY_RESTRICT logits, float *HWY_REST
                                      size_t columns, size_t visible, float logSumExp, float delta) {
   const F32 d;
   const hn::RebindToSigned<F32> di;
-  constexpr float kLargest = 3.4028234663852886e38f;
-  const auto limit = hn::Set(d, kLargest);
   const auto lse = hn::Set(d, logSumExp);
   const auto deltas = hn::Set(d, delta);
   for (size_t r = 0; r < columns; r += kVector) {
     const auto index = hn::Iota(di, static_cast<int32_t>(r));
     const auto seen = hn::RebindMask(d, hn::Lt(index, hn::Set(di, static_cast<int32_t>(visible))));
-    // As in the forward pass, an overflowed product counts as the largest float. A logit exceeds the
-    // log-sum-exp by rounding only.
-    const auto exponent = hn::Min(hn::Sub(hn::Min(hn::Load(d, logits + r), limit), lse), hn::Zero(d));
+    // A logit exceeds the log-sum-exp by rounding only.
+    const auto exponent = hn::Min(hn::Sub(Limited(d, hn::Load(d, logits + r)), lse), hn::Zero(d));
     const auto weight = hn::IfThenElseZero(seen, FastExponentials(exponent));
     const auto gradient = hn::Mul(weight, hn::Sub(hn::Load(d, gradients + r), deltas));
     hn::Store(weight, d, logits + r);
@@ -105,10 +38,12 @@ HWY_INLINE void DifferentiateWeights(float *HWY_RESTRICT logits, float *HWY_REST
   }
 }
 
+constexpr size_t kBlockSteps = 5;  // of a block: its products
+
 // One tile for the `count` query rows from `row` on. The gradients of its keys are wanted or not.
 template <bool kNarrow>
 void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t count, const BackwardTile &tile,
-                   const Tile &keys, bool ofKeys) {
+                   const Tile &keys, bool ofKeys, BackwardAhead &ahead) {
   const size_t dim = rows.headDim;
   const size_t padded = lagoon_padded_dim(dim);
   // Later rows see at least as much.
@@ -120,6 +55,7 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
   float *dQueries = rows.dQueries + row * padded;
   // Names as in Product: a, aRow, aTerm, b, bTerm, bPanel, to, toRow.
   const size_t panel = padded * kPanel;
+  ahead.Step();
   if constexpr (kNarrow) {
 #if LAGOON_NARROW_PRODUCTS
     // The forward pass's, to the bit.
@@ -129,6 +65,7 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
     Multiply<false>({queries, padded, 1, tile.keysByChannel, kPanel, panel, tile.weights, kKeyTile}, count, columns,
                     dim);
   }
+  ahead.Step();
   Multiply<false>({dOut, padded, 1, tile.valuesByChannel, kPanel, panel, tile.dLogits, kKeyTile}, count,
                   columns, dim);
   for (size_t i = 0; i < count; ++i) {
@@ -137,39 +74,15 @@ void BackwardBlock(const lagoon_query_gradient_rows &rows, size_t row, size_t co
     DifferentiateWeights(tile.weights + i * kKeyTile, tile.dLogits + i * kKeyTile, columns, visible,
                          sawKeys ? rows.logSumExp[row + i] : 0.0f, rows.delta[row + i]);
   }
+  ahead.Step();
   Multiply<true>({tile.dLogits, kKeyTile, 1, tile.keys, kPanel, kKeyTile * kPanel, dQueries, padded}, count,
                  padded, seen);
   if (!ofKeys) return;
+  ahead.Step();
   Multiply<true>({tile.dLogits, 1, kKeyTile, queries, padded, kPanel, tile.dKeys, padded}, seen, padded,
                  count);
+  ahead.Step();
   Multiply<true>({tile.weights, 1, kKeyTile, dOut, padded, kPanel, tile.dValues, padded}, seen, padded, count);
-}
-
-// Adds one padded row to headDim floats at any alignment.
-HWY_INLINE void AddRow(const float *HWY_RESTRICT from, size_t headDim, float *HWY_RESTRICT to) {
-  const F32 d;
-  size_t c = 0;
-  for (; c + kVector <= headDim; c += kVector) {
-    hn::StoreU(hn::Add(hn::LoadU(d, to + c), hn::Load(d, from + c)), d, to + c);
-  }
-  for (; c < headDim; ++c) StoreAs(LoadAs<float>(to + c) + from[c], to + c);
-}
-
-// Where the gradients of a tile's keys and values go, row by row; null: they are not wanted.
-struct TileGradients {
-  float *dKeys[kKeyTile];
-  float *dValues[kKeyTile];
-  bool areWanted;
-};
-
-// Takes the next tile, and where its gradients go.
-void NextTile(GradientCursor &cursor, size_t headDim, Tile &tile, TileGradients &gradients) {
-  cursor.Next(tile, [&](const lagoon_gradient_run &run, size_t row, size_t at) {
-    gradients.dKeys[at] = run.dKeys == nullptr ? nullptr : run.dKeys + row * headDim;
-    gradients.dValues[at] = run.dKeys == nullptr ? nullptr : run.dValues + row * headDim;
-  });
-  gradients.areWanted = false;
-  for (size_t r = 0; r < tile.count; ++r) gradients.areWanted |= gradients.dKeys[r] != nullptr;
 }
 
 // kNarrow: queries and keys are multiplied as bf16.
@@ -180,9 +93,15 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
   const size_t padded = lagoon_padded_dim(dim);
   BackwardTile memory(scratch, padded);
   GradientCursor cursor(runs, runCount, dim * ElementBytes(kType));
-  Tile tile;
-  TileGradients gradients;
-  for (NextTile(cursor, dim, tile, gradients); tile.count > 0; NextTile(cursor, dim, tile, gradients)) {
+  const size_t steps = kBlockSteps * hwy::DivCeil(rows.rows, kRowBlock);
+  Tile tiles[2];
+  TileGradients gradientsOf[2];
+  NextTile(cursor, dim, tiles[0], gradientsOf[0]);
+  for (size_t i = 0; tiles[i % 2].count > 0; ++i) {
+    Tile &tile = tiles[i % 2];
+    const TileGradients &gradients = gradientsOf[i % 2];
+    const Tile &next = tiles[(i + 1) % 2];
+    NextTile(cursor, dim, tiles[(i + 1) % 2], gradientsOf[(i + 1) % 2]);
     const size_t used = VisibleKeys(rows, rows.rows - 1, tile.count, tile.firstPosition);
     if (used == 0) continue;
     tile.count = used;
@@ -198,9 +117,17 @@ void AttendBackwardTyped(const lagoon_query_gradient_rows &rows, const lagoon_gr
       std::memset(memory.dKeys, 0, used * padded * sizeof(float));
       std::memset(memory.dValues, 0, used * padded * sizeof(float));
     }
+    const auto fetch = [&](const auto *of, size_t count, size_t bytes) HWY_ATTR {
+      return AheadInSteps(reinterpret_cast<const uint8_t *const *>(of), count, bytes, steps);
+    };
+    const size_t wanted = gradients.areWanted ? used : 0;
+    BackwardAhead ahead{fetch(next.keys, next.count, dim * ElementBytes(kType)),
+                        fetch(next.values, next.count, dim * ElementBytes(kType)),
+                        fetch(gradients.dKeys, wanted, dim * sizeof(float)),
+                        fetch(gradients.dValues, wanted, dim * sizeof(float))};
     for (size_t row = 0; row < rows.rows; row += kRowBlock) {
       const size_t block = rows.rows - row < kRowBlock ? rows.rows - row : kRowBlock;
-      BackwardBlock<kNarrow>(rows, row, block, memory, tile, gradients.areWanted);
+      BackwardBlock<kNarrow>(rows, row, block, memory, tile, gradients.areWanted, ahead);
     }
     for (size_t r = 0; r < used; ++r) {
       if (gradients.dKeys[r] == nullptr) continue;
