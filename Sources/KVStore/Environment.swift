@@ -119,7 +119,9 @@ final class Environment: Sendable {
     guard truncate(file, off_t(expected)) == 0 else { throw failure(errno, "cannot complete \(file)") }
   }
 
-  /// Pages of the data file up to the last one ever used.
+  /// Pages of the data file up to the last one ever used, as of the last transaction.
+  var filePages: Int { Self.pages(handle) }
+
   private static func pages(_ environment: OpaquePointer) -> Int {
     var info = MDB_envinfo()
     mdb_env_info(environment, &info)

@@ -45,7 +45,7 @@ extension KVStore {
     let sizes = try? environment.read { view throws(StoreError) in
       (
         view.size(.sessions).entries, view.size(.rows).overflowPages,
-        (try? Tombstone.all(view))?.reduce(0) { $0 + $1.slabs } ?? 0
+        (try? Tombstone.slabs(view)) ?? 0
       )
     }
     if let (sessions, slabPages, tombstoned) = sizes {

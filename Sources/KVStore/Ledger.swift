@@ -66,6 +66,29 @@ struct Ledger: Sendable {
       + (usingReserve ? 0 : reservePages) - quotaPages
   }
 
+  /// Pages that commits write, as of lately.
+  private var demand = 0
+  /// Pages beyond a multiple of the demand that it took to keep the file from growing.
+  private var slack = 0
+
+  /// Notes what a commit wrote.
+  ///
+  /// - Parameter growth: pages by which the file grew although there was something to reclaim; nil: there was nothing.
+  mutating func noteDemand(_ pages: Int, growth: Int?) {
+    demand = max(pages, demand - demand / 8)
+    slack = growth.map { slack + $0 } ?? 0
+  }
+
+  /// Slabs to reclaim for the next commits, so that the file does not grow: free pages should be some four times what a commit writes, since what the
+  /// last two have freed cannot be reused yet and a slab takes neighbours. Not many more: LMDB takes those that have been free for
+  /// longest, and pages that were used a moment ago are still in the CPU's caches.
+  ///
+  /// - Parameter filePages: all pages of the file.
+  func missingSlabs(filePages: Int) -> Int {
+    let missing = max(32 * SlabShape.pages, 4 * demand) + slack - (filePages - usage.pages)
+    return missing <= 0 ? 0 : missing / SlabShape.pages + 16
+  }
+
   /// Notes a committed transaction.
   ///
   /// - Parameter written: pages that it wrote; what was in use before, plus these, less what is in use now, was freed.

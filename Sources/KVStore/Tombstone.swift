@@ -39,6 +39,11 @@ struct Tombstone: Sendable, Hashable {
     return found
   }
 
+  /// Slabs of all deleted sessions that are still there.
+  static func slabs(_ view: borrowing ReadTransaction) throws(StoreError) -> Int {
+    try all(view).reduce(0) { $0 + $1.slabs }
+  }
+
   /// Deletes at most `limit` slabs of deleted sessions, and the tombstones of those of which none is left.
   ///
   /// - Returns: whether there may be more.

@@ -3,7 +3,7 @@ extension Writer {
   /// - Throws: `quotaExceeded` where as many slabs more would not fit now.
   func checkRoom(slabs: Int, for session: String) throws(StoreError) {
     let missing = excess(of: WriteCost(slabs: slabs), usingReserve: false)
-    guard missing <= 0 else {
+    guard missing <= 0 || missing <= reclaimablePages else {
       throw StoreError(
         .quotaExceeded,
         "writing the session's rows anew takes \(missing * SlabShape.pageBytes) bytes more than the quota has left",
@@ -19,8 +19,9 @@ extension Writer {
     let pages = bytes / SlabShape.pageBytes
     let oldest = environment.readers.oldest
     let last = environment.readers.last
+    let reclaimable = reclaimablePages
     let missing = ledger.withLock { ledger in
-      let missing = ledger.excess(of: WriteCost(), oldestReader: oldest, last: last) + pages
+      let missing = ledger.excess(of: WriteCost(), oldestReader: oldest, last: last) + pages - reclaimable
       if missing <= 0 { ledger.scratchPages += pages }
       return missing
     }
@@ -30,6 +31,12 @@ extension Writer {
         "the accumulators of a backward pass take \(bytes) bytes more, \(missing * SlabShape.pageBytes) more than the quota has"
           + " left: delete sessions or start with a larger quota", session: session)
     }
+  }
+
+  /// Pages of deleted sessions. They are in use until commits need them, and in nobody's way.
+  private var reclaimablePages: Int {
+    let slabs = try? environment.read { view throws(StoreError) in try Tombstone.slabs(view) }
+    return (slabs ?? 0) * SlabShape.pages
   }
 
   func giveScratch(bytes: Int) {

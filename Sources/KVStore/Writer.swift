@@ -35,8 +35,8 @@ final class WriteJob: @unchecked Sendable {
   }
 }
 
-/// The thread that writes: it takes what is queued, applies all of it in one transaction, commits, wakes those who wait; and
-/// between commits it reclaims deleted sessions.
+/// The thread that writes: it takes what is queued, applies all of it in one transaction, commits, wakes those who wait. Deleted sessions are
+/// reclaimed by the commits that need their pages, and by itself when there is nothing else to do.
 final class Writer: Sendable {
   struct Counters: Sendable {
     var groups = 0
@@ -59,10 +59,13 @@ final class Writer: Sendable {
       case reclaim, stop
     }
 
+    var canReclaim: Bool { hasTombstones && !reclaimFailed && !isClosing }
+
     /// What to do next; nil: wait. A group's slabs stay below `limit`, unless one job alone is larger.
-    mutating func next(afterCommit: Bool, limit: Int) -> Action? {
-      let canReclaim = hasTombstones && !reclaimFailed && !isClosing
-      if canReclaim, afterCommit || jobs.isEmpty { return .reclaim }
+    ///
+    /// - Parameter isIdle: nobody has asked for anything for a while.
+    mutating func next(isIdle: Bool, limit: Int) -> Action? {
+      if isIdle, canReclaim, jobs.isEmpty { return .reclaim }
       guard let first = jobs.first else { return isClosing ? .stop : nil }
       var count = 1
       var slabs = first.cost.slabs
@@ -79,14 +82,14 @@ final class Writer: Sendable {
   let environment: Environment
   let ledger: Mutex<Ledger>
   let counters = Mutex(Counters())
-  private let queue: Monitor<Queue>
+  let queue: Monitor<Queue>
   private let thread = Mutex<OSThread?>(nil)
   private let readerLagLimit: Int
   private let slabPool: SlabPool
 
   /// Slabs that a group of commits writes at most, unless one commit alone is larger: 64 MiB.
   private static let groupLimit = (64 << 20) / SlabShape.storedBytes
-  /// Slabs that one reclaiming transaction frees.
+  /// Slabs that a transaction frees which does nothing else.
   static let reclaimLimit = 1000
   private static let idleMilliseconds = 1000
 
@@ -143,33 +146,36 @@ final class Writer: Sendable {
 
   private func run() {
     let written = WrittenBytes()
-    var afterCommit = false
+    var isIdle = false
     while true {
-      switch nextAction(afterCommit) {
+      switch nextAction(isIdle) {
       case .commit(let jobs):
         commit(jobs, written)
-        afterCommit = true
+        isIdle = false
       case .reclaim:
         reclaimStep(written)
-        afterCommit = false
+        isIdle = true
       case .stop:
         return
       }
     }
   }
 
-  /// Waits for something to do. After a while of nothing, buffers of large commits go back to the system.
-  private func nextAction(_ afterCommit: Bool) -> Queue.Action {
-    let next: (inout Queue) -> Queue.Action? = { $0.next(afterCommit: afterCommit, limit: Self.groupLimit) }
+  /// Waits for something to do. After a while of nothing, buffers of large commits go back to the system, and deleted sessions are
+  /// reclaimed.
+  private func nextAction(_ wasIdle: Bool) -> Queue.Action {
+    var isIdle = wasIdle
     while true {
+      let next: (inout Queue) -> Queue.Action? = { $0.next(isIdle: isIdle, limit: Self.groupLimit) }
       let action: Queue.Action? = queue.wait { queue -> Queue.Action?? in
         if let action = next(&queue) { return .some(action) }
-        return queue.hasSurplus ? .some(nil) : nil
+        return queue.hasSurplus || queue.canReclaim ? .some(nil) : nil
       }
       if let action { return action }
       if let action = queue.wait(milliseconds: Self.idleMilliseconds, next) { return action }
       queue.withLock { $0.hasSurplus = false }
       slabPool.trim()
+      isIdle = true
     }
   }
 }
@@ -203,16 +209,31 @@ extension Writer {
     if !rest.isEmpty { commit(rest, written) }
   }
 
-  /// Applies the jobs in one transaction. If one fails, none is kept and each runs again alone.
-  private func apply(_ jobs: [WriteJob], _ written: borrowing WrittenBytes) {
+  /// Applies the jobs in one transaction, which also reclaims what the next ones need. If one fails, none is kept and each runs again alone.
+  private func apply(_ jobs: [WriteJob], _ written: borrowing WrittenBytes, reclaiming: Bool = true) {
+    let hasTombstones = queue.withLock { $0.hasTombstones }
+    let reclaimed = reclaiming ? reclaimable(beside: jobs) : 0
+    let filePages = environment.filePages
+    var more = true
     do throws(StoreError) {
-      try transact(written) { transaction throws(StoreError) in
+      let pages = try transact(written) { transaction throws(StoreError) in
         for job in jobs { try job.body?(transaction) }
+        if reclaimed > 0 { more = try Tombstone.reclaim(transaction, limit: reclaimed) }
       }
+      let growth = environment.filePages - filePages
+      ledger.withLock { $0.noteDemand(pages, growth: hasTombstones ? growth : nil) }
       counters.withLock { $0.groups += 1 }
-      queue.withLock { $0.reclaimFailed = false }
+      queue.withLock {
+        if reclaiming { $0.reclaimFailed = false }
+        if !more { $0.hasTombstones = false }
+      }
       for job in jobs { job.finish(.done) }
     } catch {
+      if reclaiming, queue.withLock({ $0.canReclaim }) {
+        // Perhaps reclaiming failed, or the disk is full and it is what makes room: by itself, and the jobs once more.
+        reclaimStep(written)
+        return apply(jobs, written, reclaiming: false)
+      }
       guard jobs.count > 1 else {
         jobs[0].finish(.failed(error))
         return
@@ -221,10 +242,12 @@ extension Writer {
     }
   }
 
-  private func transact(
+  /// - Returns: the pages that were written.
+  @discardableResult
+  func transact(
     _ written: borrowing WrittenBytes,
     _ body: (borrowing WriteTransaction) throws(StoreError) -> Void
-  ) throws(StoreError) {
+  ) throws(StoreError) -> Int {
     let before = written.count()
     var usage = Ledger.Usage()
     let id = try environment.write(body) { transaction in usage = Ledger.Usage(transaction.view) }
@@ -234,6 +257,7 @@ extension Writer {
       if let before, let after { (after - before) / SlabShape.pageBytes } else { usage.treePages }
     ledger.withLock { $0.committed(id, usage: usage, written: pages, oldestReader: oldest) }
     counters.withLock { $0.pagesWritten += pages }
+    return pages
   }
 
   func excess(of cost: WriteCost, usingReserve: Bool) -> Int {
@@ -241,63 +265,6 @@ extension Writer {
     let last = environment.readers.last
     return ledger.withLock {
       $0.excess(of: cost, oldestReader: oldest, last: last, usingReserve: usingReserve)
-    }
-  }
-
-  /// Reclaims deleted sessions, waits (bounded) for readers, and lets transactions pass, until the job fits.
-  ///
-  /// - Returns: why it does not; nil: it fits.
-  private func makeRoom(for job: WriteJob, _ written: borrowing WrittenBytes) -> StoreError? {
-    var ticks = 0
-    while true {
-      let excess = excess(of: job.cost, usingReserve: job.usesReserve)
-      if excess <= 0 { return nil }
-      if queue.withLock({ $0.hasTombstones && !$0.reclaimFailed }) {
-        reclaimStep(written)
-      } else if ticks < 3 {
-        // Pages that the last transaction freed become usable when another has passed and no reader sees them.
-        environment.readers.waitForLaggards(limit: 0, milliseconds: 50)
-        try? transact(written) { transaction throws(StoreError) in
-          try transaction.put(.meta, Array("tick".utf8), [0])
-        }
-        ticks += 1
-      } else {
-        return refusal(job, excess: excess)
-      }
-    }
-  }
-
-  private func refusal(_ job: WriteJob, excess: Int) -> StoreError {
-    let oldest = environment.readers.oldest
-    let last = environment.readers.last
-    return ledger.withLock { ledger in
-      let page = SlabShape.pageBytes
-      return StoreError(
-        .quotaExceeded,
-        "the store holds \(ledger.usage.pages * page) of \(ledger.quotaPages * page) bytes of its quota,"
-          + " \(ledger.pinned(oldestReader: oldest, last: last) * page) freed bytes are not reusable yet,"
-          + " \(ledger.reservePages * page) are kept back for deletes; this commit may need"
-          + " \(job.cost.pages(treePages: ledger.usage.treePages) * page) and is \(excess * page) too many:"
-          + " delete sessions or start with a larger quota")
-    }
-  }
-}
-
-// MARK: - Reclaim
-
-extension Writer {
-  /// Frees at most `reclaimLimit` slabs of deleted sessions.
-  private func reclaimStep(_ written: borrowing WrittenBytes) {
-    var more = false
-    do throws(StoreError) {
-      try transact(written) { transaction throws(StoreError) in
-        more = try Tombstone.reclaim(transaction, limit: Self.reclaimLimit)
-      }
-      // A delete may have set another tombstone meanwhile; then the next step finds it.
-      if !more { queue.withLock { $0.hasTombstones = false } }
-    } catch {
-      // Tried again after the next commit or deletion: a full disk may have room by then.
-      queue.withLock { $0.reclaimFailed = true }
     }
   }
 }

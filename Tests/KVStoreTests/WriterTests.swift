@@ -77,6 +77,58 @@ import Testing
     #expect(try session.holds(Self.document, tokens: 300))
   }
 
+  /// Sessions that come and go without a pause: each round's commits reclaim what they need of the last round's sessions, and the file stays as it is
+  /// but for gaps.
+  @Test func commitsReclaimWhatTheyNeed() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    // 16 heads of 128 f32: four rows fill a slab.
+    let wide = Document(kvHeads: 16, headDim: 128, queryHeads: 16)
+    var bytes: [Int] = []
+    for round in 0..<5 {
+      let name = "book \(round)"
+      let session = try store.create(
+        configuration(name, document: wide, type: .float32, policy: .full, sinks: 0, lag: 16))
+      try session.ingest(wide, pieces(0..<1000, 16), capacity: 16)
+      bytes.append(store.statistics.fileBytes)
+      #expect(try session.holds(wide, tokens: 1000), "round \(round)")
+      try store.delete(name)
+    }
+    #expect(bytes[0] > 500 * 69_632)
+    #expect(bytes[4] - bytes[1] <= 16 * 69_632, "\(bytes)")
+    try Waiting.until { store.statistics.unreclaimedBytes == 0 }
+    #expect(try store.verify(nil).damage.isEmpty)
+  }
+
+  /// The record of a deleted session is damaged, so nothing can be reclaimed: commits go on.
+  @Test func aDamagedTombstoneStopsNoCommit() throws {
+    let fixture = StoreFixture()
+    let document = Document(kvHeads: 16, headDim: 128, queryHeads: 16)
+    do {
+      let store = try fixture.open()
+      for name in ["gone", "book"] {
+        let session = try store.create(
+          configuration(name, document: document, type: .float32, policy: .full, sinks: 0, lag: 16))
+        try session.ingest(document, pieces(0..<64, 16), capacity: 16)
+      }
+      try store.delete("gone")
+      try store.close()
+    }
+    let place = URL(fileURLWithPath: fixture.dataFile)
+    var file = try Data(contentsOf: place)
+    var found = 0
+    while let magic = file.range(of: Data("LGTS".utf8)) {
+      file.replaceSubrange(magic, with: Data("????".utf8))
+      found += 1
+    }
+    try #require(found > 0)
+    try file.write(to: place)
+    let store = try fixture.open()
+    let session = try store.open("book", expecting: .init())
+    try session.ingest(document, pieces(64..<128, 16), capacity: 16)
+    #expect(try session.holds(document, tokens: 128))
+  }
+
   /// A store that is dropped or closed with work queued finishes the work.
   @Test func closingDrainsTheQueue() throws {
     let fixture = StoreFixture()

@@ -10,8 +10,8 @@ struct Churn: ParsableCommand {
     discussion: """
       Rounds of synthetic rows (4 layers × 2 KV heads × 64, bf16; sinks 16, lag 128, ratio 1/4) in 128-token chunks with a
       commit each, through interleaved sessions of one daemon; then all are deleted. The figures are of the last round, the
-      ceilings of the first (commits) and the second (the file). LMDB reuses the pages that have been free for longest: those of the first
-      round have just been written, later ones lie all over the file. Plain writes show what that alone costs.
+      ceilings of the first (commits) and the second (the file). LMDB reuses the pages that have been free for longest, so the store frees
+      those of deleted sessions only as commits need them. Plain writes show what it costs to write all over the file.
       """)
 
   @Option(help: "Tokens of a round, in all sessions together.")
