@@ -71,13 +71,15 @@ HWY_INLINE void StoreRows(hn::Vec<Quad> v, float *to) {
   }
 }
 
-// Turns kRows rows of logits of `keys` keys, [kRows, kKeyTile] and up to a whole vector, into weights, and updates the rows' maxima and sums. What earlier
-// sums of weighted values are multiplied by goes to `decay`. A logit of -infinity has no weight.
-template <size_t kRows>
-HWY_INLINE void Weigh(float *HWY_RESTRICT logits, size_t keys, float *HWY_RESTRICT maximum, float *HWY_RESTRICT sum,
+// Turns kRows rows of logits, [kRows, kKeyTile], into weights, and updates the rows' maxima and sums. What earlier sums of weighted values are multiplied by
+// goes to `decay`. A logit of -infinity has no weight. Of a whole tile, or of the first `anyKeys` keys, up to a whole vector.
+// Never inlined: a few rows' loops over keys and values, around it, become 4% slower.
+template <size_t kRows, bool kWhole>
+HWY_NOINLINE void Weigh(float *HWY_RESTRICT logits, size_t anyKeys, float *HWY_RESTRICT maximum, float *HWY_RESTRICT sum,
                       float *HWY_RESTRICT decay) {
   const F32 d;
   const Quad quad;
+  const size_t keys = kWhole ? kKeyTile : anyKeys;
   Vector ofRows[4];
   for (size_t q = 0; q < kRows; ++q) {
     const float *row = logits + q * kKeyTile;
@@ -121,13 +123,13 @@ HWY_INLINE void WeighRows(const lagoon_query_rows &rows, const Tile &tile, size_
   float *maximum = rows.maximum + row;
   float *sum = rows.sum + row;
   if (keys == kKeyTile && tile.firstPosition == LAGOON_VISIBLE_TO_ALL) {
-    return Weigh<kRows>(logits, kKeyTile, maximum, sum, decay + row);
+    return Weigh<kRows, true>(logits, kKeyTile, maximum, sum, decay + row);
   }
   for (size_t q = 0; q < kRows; ++q) {
     const size_t visible = VisibleKeys(rows, row + q, keys, tile.firstPosition);
     for (size_t r = visible; r < keys || r % kVector != 0; ++r) logits[q * kKeyTile + r] = -HUGE_VALF;
   }
-  Weigh<kRows>(logits, keys, maximum, sum, decay + row);
+  Weigh<kRows, false>(logits, keys, maximum, sum, decay + row);
 }
 
 // The same for all rows, of which the last sees `keys` keys.
