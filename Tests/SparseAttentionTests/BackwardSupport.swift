@@ -106,10 +106,11 @@ func backward(
               out, elementType: .float32, tokens: tokens, heads: heads, headDim: shape.headDim),
             logSumExp: .tokenMajor(lse, tokens: tokens, heads: heads), dOut: dOut,
             dLogSumExp: dLogSumExp == nil ? nil : .tokenMajor(dLse, tokens: tokens, heads: heads),
-            firstQueryPosition: firstQueryPosition)
+            firstQueryPosition: firstQueryPosition, pool: pool)
           for group in groups { pass.add(group.map(\.0), into: group.map(\.1), pool: pool) }
           pass.finish(
-            dQueries: .tokenMajor(dQueries, tokens: tokens, heads: heads, headDim: shape.headDim))
+            dQueries: .tokenMajor(dQueries, tokens: tokens, heads: heads, headDim: shape.headDim),
+            pool: pool)
         }
       }
     }

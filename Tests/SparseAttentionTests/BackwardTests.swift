@@ -155,6 +155,16 @@ private struct Problem {
     }
   }
 
+  /// So many queries that they are packed, and gradients cleared and written, by all threads.
+  @Test func manyQueriesArePackedByAllThreads() throws {
+    var problem = try Problem(queryHeads: 8, kvHeads: 2, headDim: 40, tokens: 250, rows: 60, type: .bfloat16)
+    problem.firstQueryPosition = 20
+    let alone = problem.gradients()
+    #expect(alone.difference(from: problem.reference()) <= 2e-5)
+    let pool = WorkerPool(threads: 3)
+    for _ in 0..<10 { #expect(problem.gradients(pool: pool).isIdentical(to: alone)) }
+  }
+
   @Test func blocksMayHoldSomeOfTheHeads() throws {
     let problem = try Problem(queryHeads: 6, kvHeads: 3, headDim: 16, tokens: 7, rows: 600)
     let whole = problem.gradients()
