@@ -71,6 +71,9 @@ struct Ledger: Sendable {
   /// Pages beyond a multiple of the demand that it took to keep the file from growing.
   private var slack = 0
 
+  /// Slabs that are reclaimed beyond what is missing, so that not every commit has to.
+  private static let spareSlabs = 16
+
   /// Notes what a commit wrote.
   ///
   /// - Parameter growth: pages by which the file grew although there was something to reclaim; nil: there was nothing.
@@ -86,7 +89,7 @@ struct Ledger: Sendable {
   /// - Parameter filePages: all pages of the file.
   func missingSlabs(filePages: Int) -> Int {
     let missing = max(32 * SlabShape.pages, 4 * demand) + slack - (filePages - usage.pages)
-    return missing <= 0 ? 0 : missing / SlabShape.pages + 16
+    return missing <= 0 ? 0 : missing / SlabShape.pages + Self.spareSlabs
   }
 
   /// Notes a committed transaction.
