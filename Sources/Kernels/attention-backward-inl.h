@@ -41,17 +41,6 @@ struct BackwardTile {
 
 HWY_INLINE size_t WholePanels(size_t columns) { return (columns + kPanel - 1) / kPanel * kPanel; }
 
-// One row to f32, padded with zeros.
-template <uint8_t kType>
-HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *HWY_RESTRICT to) {
-  constexpr size_t kBytes = ElementBytes(kType);
-  const F32 d;
-  size_t c = 0;
-  for (; c + kVector <= headDim; c += kVector) hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
-  for (; c < headDim; ++c) to[c] = LoadElement(from, kType, c);
-  for (; c < padded; ++c) to[c] = 0.0f;
-}
-
 // Converts rows into panels of 16 rows by channel and panels of 16 channels by row, each unless null. Rows up to the next whole panel
 // are zero.
 template <uint8_t kType>
@@ -60,7 +49,7 @@ void UnpackPanels(const uint8_t *const *rows, size_t count, size_t headDim, size
   const F32 d;
   for (size_t r = 0; r < WholePanels(count); ++r) {
     if (r < count) {
-      UnpackRow<kType>(rows[r], headDim, padded, row);
+      UnpackRow<kType, false>(rows[r], headDim, padded, row);
     } else {
       for (size_t c = 0; c < padded; c += kVector) hn::Store(hn::Zero(d), d, row + c);
     }

@@ -17,6 +17,26 @@ namespace HWY_NAMESPACE {
 // Keys, or vectors of values, beside them: the sums fill most registers of the target.
 constexpr size_t kAbreast = (HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86) || HWY_ARCH_ARM_A64 ? 4 : 2;
 
+// Converts one row to f32, padded with zeros; if kEvenOdd, a row of bf16 arranged as LoadChannels says.
+template <uint8_t kType, bool kEvenOdd>
+HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *to) {
+  constexpr size_t kBytes = ElementBytes(kType);
+  constexpr size_t kVectors = kEvenOdd ? 2 : 1;
+  const F32 d;
+  size_t c = 0;
+  for (; c + kVectors * kVector <= headDim; c += kVectors * kVector) {
+    if constexpr (kEvenOdd) {
+      Vector channels[2];
+      LoadChannels<kType>(from + c * kBytes, channels);
+      for (size_t v = 0; v < 2; ++v) hn::Store(channels[v], d, to + c + v * kVector);
+    } else {
+      hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
+    }
+  }
+  for (; c < headDim; ++c) to[c] = LoadElement(from, kType, c);
+  for (; c < padded; ++c) to[c] = 0.0f;
+}
+
 constexpr size_t kLine = 64;  // bytes
 
 // Brings rows of the tile after this one nearer while this one is computed on, line after line and evenly: a CPU drops a

@@ -39,7 +39,7 @@ HWY_INLINE hn::Vec<Quad> FoldBlocks(D d, hn::Vec<D> v, const Together &together)
 // The sums over the lanes of a, b, c and e, always in the same order.
 HWY_INLINE hn::Vec<Quad> SumsOfFour(Vector a, Vector b, Vector c, Vector e) {
   const auto add = [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); };
-  return FoldBlocks(F32(), BlocksOfFour(a, b, c, e, add), add);
+  return FoldBlocks(F32(), BlockSums(a, b, c, e), add);
 }
 
 // The largest lanes of a, b, c and e.

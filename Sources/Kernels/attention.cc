@@ -12,26 +12,6 @@ HWY_BEFORE_NAMESPACE();
 namespace lagoon {
 namespace HWY_NAMESPACE {
 
-// Converts one row to f32, padded with zeros; if kEvenOdd, a row of bf16 arranged as LoadChannels says.
-template <uint8_t kType, bool kEvenOdd>
-HWY_INLINE void UnpackRow(const uint8_t *from, size_t headDim, size_t padded, float *to) {
-  constexpr size_t kBytes = ElementBytes(kType);
-  constexpr size_t kVectors = kEvenOdd ? 2 : 1;
-  const F32 d;
-  size_t c = 0;
-  for (; c + kVectors * kVector <= headDim; c += kVectors * kVector) {
-    if constexpr (kEvenOdd) {
-      Vector channels[2];
-      LoadChannels<kType>(from + c * kBytes, channels);
-      for (size_t v = 0; v < 2; ++v) hn::Store(channels[v], d, to + c + v * kVector);
-    } else {
-      hn::Store(LoadFloats<kType>(from + c * kBytes), d, to + c);
-    }
-  }
-  for (; c < headDim; ++c) to[c] = LoadElement(from, kType, c);
-  for (; c < padded; ++c) to[c] = 0.0f;
-}
-
 // `rows` of a tile as f32, padded, in scratch.
 template <uint8_t kType, bool kEvenOdd>
 void Unpack(const uint8_t *const *rows, size_t count, size_t headDim, size_t padded, float *scratch,

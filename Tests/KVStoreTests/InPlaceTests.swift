@@ -53,8 +53,8 @@ import Testing
       try session.ingest(Self.document, pieces(0..<tokens, 64))
       let queries = Self.document.rows(.queries, layer: 0, 0..<1)
       var counts: [lagoon_allocations] = []
-      // The first calls check the slabs and take a transaction; what every call needs is the least.
-      for _ in 0..<4 {
+      // The first calls check the slabs and take a transaction, and others wait for the pool; what every call needs is the least.
+      for _ in 0..<16 {
         _ = try Attended.collect(queries, Self.document) { queries, out, logSumExp in
           lagoon_count_allocations()
           defer { counts.append(lagoon_counted_allocations()) }

@@ -110,7 +110,7 @@ import Testing
     let tokens = try session.state().tokens
     #expect(try tokens > 1000 && session.holds(Self.document, tokens: tokens))
     try store.delete("book")
-    // At once and without a pause: what is there no longer makes room, though not for the very next commit.
+    // At once and without a pause: what was deleted makes room, if perhaps not for the very next commit.
     let again = try store.create(configuration("again", document: Self.document))
     var refused = 0
     while case let start = try again.state().tokens, start < 1000, refused < 10 {

@@ -252,6 +252,25 @@ private struct Case {
     }
   }
 
+  /// A weight beside one of 1, however small: as exact as the exponential says, and 0 where it ends.
+  @Test func weightsAreExactDownToTheSmallest() {
+    let f32 = Types(queries: UInt8(LAGOON_F32), keys: UInt8(LAGOON_F32))
+    // Logits are 0 and -x, values 0 and 1.
+    var input = Case(headDim: 16, group: 1, queries: 900, keys: 2, types: f32, seed: 1, scale: 4)
+    let exponents = (0..<900).map { Float($0) * 0.1 }
+    input.queries = exponents.flatMap { x in (0..<16).map { $0 == 0 ? x : 0 } }
+    input.keys = (0..<32).map { $0 == 16 ? -1 : 0 }
+    input.values = (0..<32).map { $0 < 16 ? 0 : 1 }
+    onEveryTarget { target in
+      let out = input.run(attend).out
+      for (row, x) in exponents.enumerated() {
+        let weight = exp(-Double(x))
+        let expected = x > 87 ? 0 : weight / (1 + weight)
+        #expect(abs(Double(out[row * 16]) - expected) <= 6e-7 * expected, "\(target), \(x)")
+      }
+    }
+  }
+
   @Test func largeLogitsDoNotOverflow() {
     for types in [Types.all[0], .narrow] {
       // Logits of some 1e5: the largest one decides, and exp(logit) alone would be infinite.
