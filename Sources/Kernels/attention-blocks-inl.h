@@ -63,16 +63,16 @@ struct Block {
 
   // Of bf16 products, `first` is 0.
   template <bool kAhead>
-  HWY_INLINE void MakeLogits(size_t first, size_t keys, const Tile *next) const {
+  HWY_INLINE void MakeLogits(size_t first, size_t keys, const uint8_t *const *fetched) const {
     float *to = weights + row * kKeyTile;
     if constexpr (Form::kProducts == Products::kFloats) {
       const float *queries = rows.queries + row * padded;
-      Logits<Form::kKeys, kQueries, kAhead>(queries, padded, rows.scale, tile, first, keys, next, to);
+      Logits<Form::kKeys, kQueries, kAhead>(queries, padded, rows.scale, tile, first, keys, fetched, to);
     } else {
 #if LAGOON_NARROW_PRODUCTS
       const uint16_t *queries = rows.narrow + row * padded;
       if constexpr (Form::kProducts == Products::kNarrow) {
-        NarrowLogits<kQueries, kAhead>(queries, padded, rows.scale, tile, keys, next, to);
+        NarrowLogits<kQueries, kAhead>(queries, padded, rows.scale, tile, keys, fetched, to);
       } else {
         PanelLogits<kQueries>(queries, padded, rows.scale, tile.keys, keys, to);
       }
@@ -82,26 +82,26 @@ struct Block {
 
   // The channels from `c` on that are added together; returns how many they are.
   template <bool kAhead>
-  HWY_INLINE size_t AddChannels(size_t c, size_t seen, const Tile *next) const {
-    if (c + kVectors * kVector <= padded) return Add<kAhead, kVectors>(c, seen, next);
-    return Add<kAhead, kLast>(c, seen, next);
+  HWY_INLINE size_t AddChannels(size_t c, size_t seen, const uint8_t *const *fetched) const {
+    if (c + kVectors * kVector <= padded) return Add<kAhead, kVectors>(c, seen, fetched);
+    return Add<kAhead, kLast>(c, seen, fetched);
   }
 
-  // All of it at once. If kAhead, `next`, the tile after it, is fetched.
+  // All of it at once. If kAhead, rows are fetched meanwhile.
   template <bool kAhead>
-  HWY_INLINE void Attend(const Tile *next) const {
+  HWY_INLINE void Attend(const Fetched &fetched) const {
     const size_t seen = Seen();
     if (seen == 0) return;
-    MakeLogits<kAhead>(0, seen, next);
+    MakeLogits<kAhead>(0, seen, fetched.duringLogits);
     WeighRows<kQueries>(rows, tile, row, seen, weights, decay);
-    for (size_t c = 0; c < padded;) c += AddChannels<kAhead>(c, seen, next);
+    for (size_t c = 0; c < padded;) c += AddChannels<kAhead>(c, seen, fetched.duringValues);
   }
 
  private:
   template <bool kAhead, size_t kCount>
-  HWY_INLINE size_t Add(size_t c, size_t seen, const Tile *next) const {
+  HWY_INLINE size_t Add(size_t c, size_t seen, const uint8_t *const *fetched) const {
     AddValues<Form::kValues, Form::kEvenOdd, kQueries, kCount, kAhead>(
-        weights + row * kKeyTile, decay + row, tile, seen, c, next, rows.weighted + row * padded, padded);
+        weights + row * kKeyTile, decay + row, tile, seen, c, fetched, rows.weighted + row * padded, padded);
     return kCount * kVector;
   }
 };
@@ -122,16 +122,17 @@ HWY_INLINE void ForBlocks(const lagoon_query_rows &rows, const Tile &tile, float
   if (row < rows.rows) body(Block<Form, 1>(rows, tile, row, weights, decay));
 }
 
-// A few rows, block after block. `next`, the tile after this one or null, is fetched during the first: its rows are as long as this
-// one's. `work` is [rows, kKeyTile + 1].
+// A few rows, block after block. What `next`, the tile after this one or null, has is brought nearer during the first: its rows are as long
+// as this one's. `work` is [rows, kKeyTile + 1].
 template <class Form>
 void AttendFew(const lagoon_query_rows &rows, const Tile &tile, const Tile *next, float *work) {
-  bool ahead = Ahead::Can(next, lagoon_padded_dim(rows.headDim) * ElementBytes(Form::kKeys));
+  const Fetched fetched(tile, next, lagoon_padded_dim(rows.headDim) * ElementBytes(Form::kKeys));
+  bool ahead = fetched.duringLogits != nullptr;
   ForBlocks<Form, false>(rows, tile, work, work + rows.rows * kKeyTile, [&](const auto &block) HWY_ATTR {
     if (ahead) {
-      block.template Attend<true>(next);
+      block.template Attend<true>(fetched);
     } else {
-      block.template Attend<false>(nullptr);
+      block.template Attend<false>(fetched);
     }
     ahead = false;
   });

@@ -47,11 +47,6 @@ class Ahead {
   // From the first line of `row` on; null: nothing is fetched.
   Ahead(const uint8_t *const *row, size_t rowBytes) : row_(row), rowBytes_(rowBytes) {}
 
-  // Whether rows of a tile can be fetched so: it is full and they are whole lines.
-  static bool Can(const Tile *next, size_t rowBytes) {
-    return next != nullptr && next->count == kKeyTile && rowBytes % kLine == 0;
-  }
-
   HWY_INLINE void FetchLine() {
     hwy::Prefetch(*row_ + at_);
     at_ += kLine;
@@ -64,6 +59,43 @@ class Ahead {
   const uint8_t *const *row_;
   size_t rowBytes_;
   size_t at_ = 0;
+};
+
+constexpr size_t kPage = 4096;  // bytes
+
+// Has the CPU look up where the pages of some rows lie. That can take as long as a dozen lines do to come from memory, and lines of a
+// page that is still being looked up wait for it: so it is done well before they are fetched.
+HWY_INLINE void TouchPages(const uint8_t *const *rows, size_t count, size_t rowBytes) {
+  const size_t rowsAPage = rowBytes < kPage ? kPage / rowBytes : 1;
+  for (size_t r = 0; r < count; r += rowsAPage) hwy::Prefetch(rows[r]);
+}
+
+// Rows that few query rows fetch while a tile is computed on: as many as the tile has, during its logits and during its weighted values.
+// Null: none.
+struct Fetched {
+  const uint8_t *const *duringLogits = nullptr;
+  const uint8_t *const *duringValues = nullptr;
+
+  // Of `tile` and the one after it, whose rows are as long; null: that one's are not.
+  Fetched(const Tile &tile, const Tile *next, size_t rowBytes) {
+    const bool isNextWhole = next != nullptr && next->count == kKeyTile;
+    if (next == nullptr || rowBytes % kLine != 0) return;
+    if (2 * kKeyTile * rowBytes <= kFirstCache && tile.count == kKeyTile) {
+      duringLogits = tile.values;
+      duringValues = isNextWhole ? next->keys : tile.values;
+    } else if (isNextWhole) {
+      duringLogits = next->keys;
+      duringValues = next->values;
+    }
+    if (isNextWhole) {
+      TouchPages(next->keys, kKeyTile, rowBytes);
+      TouchPages(next->values, kKeyTile, rowBytes);
+    }
+  }
+
+ private:
+  // Keys and values of a tile that stay in the first cache are fetched one half of a tile ahead, longer ones a tile ahead.
+  static constexpr size_t kFirstCache = 32 << 10;
 };
 
 // The same for many query rows: in so many even steps that each has time for its lines.
@@ -106,16 +138,16 @@ HWY_INLINE void StoreSums(const Vector (&sums)[kQueries][kKeys], float scale, fl
 }
 
 // logits[q * kKeyTile + r] = scale * (query q · key r), for first ≤ r < keys; up to three values behind are overwritten. If kAhead, as
-// many keys of `next` are fetched.
+// many of the rows `fetched` are.
 template <uint8_t kType, size_t kQueries, bool kAhead>
 HWY_INLINE void Logits(const float *HWY_RESTRICT queries, size_t padded, float scale, const Tile &tile, size_t first,
-                       size_t keys, const Tile *next, float *HWY_RESTRICT logits) {
+                       size_t keys, const uint8_t *const *fetched, float *HWY_RESTRICT logits) {
   constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kKeys = kQueries >= 4 ? kAbreast : 4;
   constexpr size_t kChannels = kLine / kBytes;  // of a line
   constexpr size_t kVectors = kType == LAGOON_BF16 ? 2 : 1;
   const F32 d;
-  Ahead ahead(kAhead ? next->keys + first : nullptr, padded * kBytes);
+  Ahead ahead(kAhead ? fetched + first : nullptr, padded * kBytes);
   for (size_t r = first; r < keys; r += kKeys) {
     const uint8_t *key[kKeys];
     for (size_t k = 0; k < kKeys; ++k) key[k] = tile.keys[r + k < keys ? r + k : keys - 1];
@@ -169,10 +201,11 @@ HWY_INLINE void AddSums(const Vector (&sums)[kVectors], float decay, float *HWY_
 }
 
 // weighted[q] = weighted[q] * decay[q] + Σ weights[q][r] * value r, over kVectors vectors of channels. If kAhead, these channels' share
-// of the values of `next` is fetched.
+// of the rows `fetched` is.
 template <uint8_t kType, bool kEvenOdd, size_t kQueries, size_t kVectors, bool kAhead>
 HWY_INLINE void AddValues(const float *HWY_RESTRICT weights, const float *decay, const Tile &tile, size_t keys,
-                          size_t channel, const Tile *next, float *HWY_RESTRICT weighted, size_t padded) {
+                          size_t channel, const uint8_t *const *fetched, float *HWY_RESTRICT weighted,
+                          size_t padded) {
   constexpr size_t kBytes = ElementBytes(kType);
   constexpr size_t kShare = kVectors * kVector * kBytes;            // bytes of a row
   constexpr size_t kSharers = kShare < kLine ? kLine / kShare : 1;  // of a line
@@ -190,7 +223,7 @@ HWY_INLINE void AddValues(const float *HWY_RESTRICT weights, const float *decay,
     }
   };
   // All calls together fetch every row, so this one begins where its share of the channels does among the rows.
-  Ahead ahead(kAhead ? next->values + channel * kKeyTile / padded : nullptr, padded * kBytes);
+  Ahead ahead(kAhead ? fetched + channel * kKeyTile / padded : nullptr, padded * kBytes);
   size_t r = 0;
   for (; r + kSharers <= keys; r += kSharers) {
     if constexpr (kAhead) {

@@ -41,10 +41,10 @@ constexpr size_t kPanelsAtOnce = 2;     // for which a pair of a query is loaded
 // As Logits, of queries [kQueries, padded] in bf16; `padded` is a multiple of 2 * kChains.
 template <size_t kQueries, bool kAhead>
 LAGOON_NARROW HWY_NOINLINE void NarrowLogits(const uint16_t *HWY_RESTRICT queries, size_t padded, float scale,
-                                             const Tile &tile, size_t keys, const Tile *next,
+                                             const Tile &tile, size_t keys, const uint8_t *const *fetched,
                                              float *HWY_RESTRICT logits) {
   constexpr size_t kKeys = 4;
-  Ahead ahead(kAhead ? next->keys : nullptr, padded * sizeof(uint16_t));
+  Ahead ahead(kAhead ? fetched : nullptr, padded * sizeof(uint16_t));
   for (size_t r = 0; r < keys; r += kKeys) {
     const uint8_t *key[kKeys];
     for (size_t k = 0; k < kKeys; ++k) key[k] = tile.keys[HWY_MIN(r + k, keys - 1)];
