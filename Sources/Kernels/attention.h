@@ -37,7 +37,8 @@ struct Tile {
   int64_t firstPosition;  // of the first key, or LAGOON_VISIBLE_TO_ALL
 };
 
-// Cuts runs into tiles. Run is a lagoon_key_run or a lagoon_gradient_run.
+// Cuts runs into tiles. A tile goes on with the next run where every query sees both, or where its positions follow: so how rows are cut into
+// runs makes no difference. Run is a lagoon_key_run or a lagoon_gradient_run.
 template <class Run>
 class RunCursor {
  public:
@@ -49,10 +50,11 @@ class RunCursor {
     tile.count = 0;
     for (; run_ != end_ && tile.count < kKeyTile; ++run_, row_ = 0) {
       const bool toAll = run_->firstPosition == LAGOON_VISIBLE_TO_ALL;
-      if (tile.count > 0 && !(toAll && tile.firstPosition == LAGOON_VISIBLE_TO_ALL)) return;
-      if (tile.count == 0) {
-        tile.firstPosition = run_->firstPosition + (toAll ? 0 : static_cast<int64_t>(row_));
-      }
+      const int64_t position = run_->firstPosition + (toAll ? 0 : static_cast<int64_t>(row_));
+      if (tile.count == 0) tile.firstPosition = position;
+      const bool tileToAll = tile.firstPosition == LAGOON_VISIBLE_TO_ALL;
+      const int64_t behind = tile.firstPosition + (tileToAll ? 0 : static_cast<int64_t>(tile.count));
+      if (toAll != tileToAll || position != behind) return;
       const uint8_t *key = static_cast<const uint8_t *>(run_->keys) + row_ * rowBytes_;
       const uint8_t *value = static_cast<const uint8_t *>(run_->values) + row_ * rowBytes_;
       const size_t left = run_->count - row_;

@@ -21,6 +21,11 @@ protocol AttendedBlock: Sendable {
     next: UnsafeMutableBufferPointer<Run>, _ scratch: UnsafeMutablePointer<Float>)
 }
 
+extension AttendedBlock {
+  /// The kernel's tiles go on from one block to this one.
+  func continues(_ before: Self) -> Bool { firstPosition == before.firstPosition.map { $0 + before.rows } }
+}
+
 extension KeyValueBlock: AttendedBlock {
   var code: UInt8 { elementType.rawValue }
 

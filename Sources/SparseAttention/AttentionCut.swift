@@ -16,21 +16,23 @@ struct AttentionCut: Sendable {
   static func blocksPerSplit(rows: Int) -> Int { max(1, Self.rows / max(1, rows)) }
 
   /// Splits are as many blocks of one code as stay within the rows of a split, or one. Rows are counted in the first block's
-  /// first head; the blocks of other heads go along. No split crosses the end of a list.
+  /// first head; the blocks of other heads go along. A block counts for no less than the list's first one: its last may grow, and splits
+  /// must stay where they are. No split crosses the end of a list.
   init<Block: AttendedBlock>(_ lists: [[Block]]) {
     ends.reserveCapacity(lists.reduce(0) { $0 + $1.count })
     var first = 0
     for blocks in lists {
-      guard let head = blocks.first?.heads.lowerBound else { continue }
+      guard let start = blocks.first else { continue }
       var rows = 0
       for (i, block) in blocks.enumerated() {
-        let counts = block.heads.contains(head)
+        let isCounted = block.heads.contains(start.heads.lowerBound)
+        let count = max(block.rows, start.rows)
         let isOtherType = i > 0 && block.code != blocks[i - 1].code
-        if isOtherType || counts && rows > 0 && rows + block.rows > Self.rows {
+        if isOtherType || isCounted && rows > 0 && rows + count > Self.rows {
           end(first + i)
           rows = 0
         }
-        if counts { rows += block.rows }
+        if isCounted { rows += count }
       }
       first += blocks.count
       end(first)

@@ -146,12 +146,12 @@ struct AttentionPass<Block: AttendedBlock>: @unchecked Sendable {
     var (rows, inTile) = (0, 0)
     for i in start..<end {
       let block = blocks[i]
+      if i > start, !block.continues(blocks[i - 1]) { inTile = 0 }
       guard block.heads.lowerBound <= heads.lowerBound, block.heads.upperBound >= heads.upperBound else {
         break
       }
       rows += block.rows
-      // A block with positions begins and ends a tile.
-      inTile = block.firstPosition == nil ? (inTile + block.rows) % Int(LAGOON_KEY_TILE) : 0
+      inTile = (inTile + block.rows) % Int(LAGOON_KEY_TILE)
       if rows >= AttentionCut.windowRows, inTile == 0 { return start..<i + 1 }
     }
     return start..<end

@@ -9,10 +9,10 @@ import Testing
   static let document = AttentionTests.document
   static let tokens = AttentionTests.tokens
 
-  private func replay(_ session: Session, _ tokens: Range<Int>, layer: Int, checked: Document? = nil) throws
-    -> Attended
-  {
-    let document = Self.document
+  private func replay(
+    _ session: Session, _ tokens: Range<Int>, layer: Int, checked: Document? = nil,
+    of document: Document = Self.document
+  ) throws -> Attended {
     return try Attended.collect(document.rows(.queries, layer: layer, tokens), document) {
       queries, out, lse in
       guard let checked else {
@@ -49,6 +49,24 @@ import Testing
       #expect(joined.out == first.out)
       #expect(joined.logSumExp == first.logSumExp)
     }
+  }
+
+  /// The same where a partition is longer than a split of attention, and its slabs are no whole part of one (34 rows): the last slab is cut
+  /// off where the chunk ended.
+  @Test func givesTheBitsOfTheFirstPassInLongPartitions() throws {
+    let document = Document(kvHeads: 3, headDim: 80, queryHeads: 3)
+    let tokens = 0..<1300
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(
+      configuration(layers: 1, document: document, lag: 600, archive: true))
+    let tail = try session.begin(capacity: tokens.count, owner: StagingAccount(cap: 1 << 30))
+    var first = Attended()
+    for cut in pieces(tokens, 1) { first = first + (try tail.step(document, cut, layer: 0)) }
+    try tail.commit(tokenIDs: document.ids(tokens))
+    let again = try replay(session, tokens, layer: 0, of: document)
+    #expect(again.out == first.out)
+    #expect(again.logSumExp == first.logSumExp)
   }
 
   @Test func recomputedRowsThatDifferAreRefused() throws {
