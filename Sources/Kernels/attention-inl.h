@@ -87,10 +87,8 @@ struct Fetched {
       duringLogits = next->keys;
       duringValues = next->values;
     }
-    if (isNextWhole) {
-      TouchPages(next->keys, kKeyTile, rowBytes);
-      TouchPages(next->values, kKeyTile, rowBytes);
-    }
+    TouchPages(next->keys, next->count, rowBytes);
+    TouchPages(next->values, next->count, rowBytes);
   }
 
  private:
