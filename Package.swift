@@ -83,7 +83,7 @@ let package = Package(
     room("TrainingData", ["StrictJSON", "Tokenization"]),
     room("RunRecord", ["StrictJSON"]),
     room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
-    room("ToolSupport", []),
+    room("ToolSupport", [argumentParser]),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
     room(
       "Evaluation",

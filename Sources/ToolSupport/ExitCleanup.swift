@@ -82,7 +82,11 @@ public enum ExitCleanup {
 
   private static func install() {
     signal(SIGPIPE, SIG_IGN)
-    atexit { ExitCleanup.run() }
+    atexit {
+      // A main thread that ends meanwhile must not end the process before the signal's handler is done.
+      ExitCleanup.waitIfEnding()
+      ExitCleanup.run()
+    }
     let queue = DispatchQueue(label: "lagoon.exit-cleanup")
     for number in [SIGINT, SIGTERM, SIGHUP] {
       // A dispatch source sees the signal only when its default action is off.

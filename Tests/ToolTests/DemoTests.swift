@@ -45,27 +45,44 @@ struct DemoTests {
   @Test(arguments: [SIGINT, SIGTERM])
   func anInterruptedDemoCleansUp(signal: Int32) throws {
     try withFolder { folder in
-      let demo = try Program.prepare(
-        "lagoon-demo", ["--length", "65536", "--output", folder + "/out"],
-        environment: ["TMPDIR": folder + "/tmp"], folder: Program.root)
-      demo.standardOutput = FileHandle.nullDevice
-      demo.standardError = FileHandle.nullDevice
-      try demo.run()
-      let deadline = ContinuousClock.now + .seconds(60)
-      // The daemon's socket stands when the demo is about to ingest.
-      func hasSocket() -> Bool {
-        let folders = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/tmp")) ?? []
-        return folders.contains { FileManager.default.fileExists(atPath: "\(folder)/tmp/\($0)/lagoon.sock") }
-      }
-      while !hasSocket(), ContinuousClock.now < deadline { usleep(10_000) }
-      usleep(300_000)
-      #expect(demo.isRunning)
-      kill(demo.processIdentifier, signal)
-      demo.waitUntilExit()
-      #expect(demo.terminationStatus == 128 + signal)
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/tmp").isEmpty)
-      #expect(processes(naming: folder + "/tmp").isEmpty)
+      try expectCleanEnd("lagoon-demo", ["--length", "65536", "--output", folder + "/out"], signal, folder)
     }
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func anInterruptedBenchmarkCleansUp(signal: Int32) throws {
+    try withFolder { folder in
+      let arguments = ["decode", "--layers", "2", "--tokens", "256", "--writing", "160000000"]
+      try expectCleanEnd("lagoon-bench", arguments, signal, folder)
+    }
+  }
+
+  /// Interrupts a tool that works with a daemon of its own, and expects that nothing of it is left in `folder`'s `tmp`.
+  private func expectCleanEnd(_ name: String, _ arguments: [String], _ signal: Int32, _ folder: String) throws
+  {
+    let tool = try Program.prepare(
+      name, arguments, environment: ["TMPDIR": folder + "/tmp"], folder: Program.root)
+    tool.standardOutput = FileHandle.nullDevice
+    let errors = folder + "/errors"
+    try Data().write(to: URL(filePath: errors))
+    tool.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
+    try tool.run()
+    let deadline = ContinuousClock.now + .seconds(60)
+    // The daemon's socket stands when the work is about to begin.
+    func hasSocket() -> Bool {
+      let folders = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/tmp")) ?? []
+      return folders.contains { FileManager.default.fileExists(atPath: "\(folder)/tmp/\($0)/lagoon.sock") }
+    }
+    while !hasSocket(), ContinuousClock.now < deadline { usleep(10_000) }
+    usleep(300_000)
+    #expect(tool.isRunning)
+    kill(tool.processIdentifier, signal)
+    tool.waitUntilExit()
+    #expect(tool.terminationStatus == 128 + signal)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/tmp").isEmpty)
+    #expect(processes(naming: folder + "/tmp").isEmpty)
+    // What failed because of the signal is nobody's error.
+    #expect(try !String(contentsOfFile: errors, encoding: .utf8).contains("Error"))
   }
 
   @Test func impossibleLengthsAreRefused() throws {

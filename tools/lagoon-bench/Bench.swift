@@ -24,6 +24,6 @@ struct Bench: ParsableCommand {
 
   static func main() {
     PassiveThreads.prefer()
-    main(nil)
+    runTool()
   }
 }

@@ -46,13 +46,6 @@ struct LagoonDemo: ParsableCommand {
 
   static func main() {
     PassiveThreads.prefer()
-    do {
-      var command = try parseAsRoot()
-      try command.run()
-    } catch {
-      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
-      ExitCleanup.waitIfEnding()
-      exit(withError: error)
-    }
+    runTool()
   }
 }

@@ -26,13 +26,6 @@ struct LagoonLM: ParsableCommand {
 
   static func main() {
     PassiveThreads.prefer()
-    do {
-      var command = try parseAsRoot()
-      try command.run()
-    } catch {
-      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
-      ExitCleanup.waitIfEnding()
-      exit(withError: error)
-    }
+    runTool()
   }
 }

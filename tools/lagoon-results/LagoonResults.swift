@@ -19,13 +19,6 @@ struct LagoonResults: ParsableCommand {
     subcommands: [Run.self, Report.self])
 
   static func main() {
-    do {
-      var command = try parseAsRoot()
-      try command.run()
-    } catch {
-      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
-      ExitCleanup.waitIfEnding()
-      exit(withError: error)
-    }
+    runTool()
   }
 }

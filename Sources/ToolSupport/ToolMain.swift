@@ -1,0 +1,15 @@
+import ArgumentParser
+
+extension ParsableCommand {
+  /// What a tool's `main` does: parses the command line and runs the command, or ends with its error.
+  public static func runTool() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
+      ExitCleanup.waitIfEnding()
+      exit(withError: error)
+    }
+  }
+}
