@@ -78,8 +78,8 @@ struct Fetched {
 
   // Of `tile` and the one after it, whose rows are as long; null: that one's are not.
   Fetched(const Tile &tile, const Tile *next, size_t rowBytes) {
-    const bool isNextWhole = next != nullptr && next->count == kKeyTile;
     if (next == nullptr || rowBytes % kLine != 0) return;
+    const bool isNextWhole = next->count == kKeyTile;
     if (2 * kKeyTile * rowBytes <= kFirstCache && tile.count == kKeyTile) {
       duringLogits = tile.values;
       duringValues = isNextWhole ? next->keys : tile.values;
@@ -96,7 +96,7 @@ struct Fetched {
   static constexpr size_t kFirstCache = 32 << 10;
 };
 
-// The same for many query rows: in so many even steps that each has time for its lines.
+// The same in so many even steps that each has time for its lines: for many query rows, and for blocks of 8 bits.
 class AheadInSteps {
  public:
   AheadInSteps(const uint8_t *const *rows, size_t count, size_t rowBytes, size_t steps)

@@ -48,24 +48,6 @@ HWY_INLINE void WidenRow(const Q8Block &block, size_t row, size_t headDim, size_
   for (; c < padded; ++c) key[c] = value[c] = 0.0f;
 }
 
-// Brings a block nearer while the one before it is widened, as many lines for each of that one's rows.
-class BlockAhead {
- public:
-  BlockAhead(const void *block, size_t bytes, size_t rows)
-      : block_(static_cast<const uint8_t *>(block)), bytes_(bytes), bytesARow_((bytes / rows / kLine + 1) * kLine) {}
-
-  HWY_INLINE void FetchLines() {
-    const size_t end = HWY_MIN(at_ + bytesARow_, bytes_);
-    for (; at_ < end; at_ += kLine) hwy::Prefetch(block_ + at_);
-  }
-
- private:
-  const uint8_t *block_;
-  size_t bytes_;
-  size_t bytesARow_;
-  size_t at_ = 0;
-};
-
 void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t runCount, float *scratch) {
   if (rows.rows == 0) return;
   const size_t padded = lagoon_padded_dim(rows.headDim);
@@ -80,11 +62,14 @@ void AttendQ8(const lagoon_query_rows &rows, const lagoon_q8_run *runs, size_t r
   for (size_t i = 0; i < runCount; ++i) {
     if (runs[i].count == 0) continue;
     const Q8Block block(runs[i].block, runs[i].count, rows.headDim);
-    const lagoon_q8_run next = i + 1 < runCount ? runs[i + 1] : lagoon_q8_run{};
-    BlockAhead ahead(next.block, next.count > 0 ? lagoon_q8_bytes(next.count, rows.headDim) : 0, runs[i].count);
+    // The next block is fetched meanwhile, as a row of its own.
+    const bool isLast = i + 1 == runCount;
+    const auto *next = static_cast<const uint8_t *>(isLast ? nullptr : runs[i + 1].block);
+    const size_t nextBytes = isLast ? 0 : lagoon_q8_bytes(runs[i + 1].count, rows.headDim);
+    AheadInSteps ahead(&next, isLast ? 0 : 1, nextBytes, runs[i].count);
     WidenRanges(block, rows.headDim, padded, zeros, scales);
     for (size_t r = 0; r < runs[i].count; ++r) {
-      ahead.FetchLines();
+      ahead.Step();
       float *key = keys + tile.count * padded;
       float *value = values + tile.count * padded;
       WidenRow(block, r, rows.headDim, padded, zeros, scales, key, value);

@@ -13,7 +13,7 @@ import Testing
     _ session: Session, _ tokens: Range<Int>, layer: Int, checked: Document? = nil,
     of document: Document = Self.document
   ) throws -> Attended {
-    return try Attended.collect(document.rows(.queries, layer: layer, tokens), document) {
+    try Attended.collect(document.rows(.queries, layer: layer, tokens), document) {
       queries, out, lse in
       guard let checked else {
         try session.stepAt(layer: layer, first: tokens.lowerBound, queries: queries, out: out, logSumExp: lse)

@@ -68,13 +68,17 @@ struct DemoTests {
     tool.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
     try tool.run()
     let deadline = ContinuousClock.now + .seconds(60)
-    // The daemon's socket stands when the work is about to begin.
-    func hasSocket() -> Bool {
+    // Rows have been committed: the tool is in the middle of its work.
+    func hasRows() -> Bool {
       let folders = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/tmp")) ?? []
-      return folders.contains { FileManager.default.fileExists(atPath: "\(folder)/tmp/\($0)/lagoon.sock") }
+      return folders.contains {
+        let attributes = try? FileManager.default.attributesOfItem(
+          atPath: "\(folder)/tmp/\($0)/store/data.mdb")
+        return (attributes?[.size] as? Int ?? 0) > 1_000_000
+      }
     }
-    while !hasSocket(), ContinuousClock.now < deadline { usleep(10_000) }
-    usleep(300_000)
+    while !hasRows(), ContinuousClock.now < deadline { usleep(10_000) }
+    #expect(hasRows())
     #expect(tool.isRunning)
     kill(tool.processIdentifier, signal)
     tool.waitUntilExit()

@@ -14,6 +14,8 @@ final class KernelAlone: @unchecked Sendable {
   private let piece: KeyValueBlock
   /// The same memory cut into slabs of 64 KiB: some rows of each head, first all keys, then all values.
   private let slabs: [KeyValueBlock]
+  /// Of rows in a slab of the store.
+  private static let slabBytes = 65_536
   private let rows: UnsafeMutableRawBufferPointer
   private var out: [Float]
   private var sums: [Float]
@@ -28,7 +30,8 @@ final class KernelAlone: @unchecked Sendable {
     query = synthetic.tensor(type, tokens: 1, heads: shape.queryHeads, headDim: shape.headDim)
       .withBytes { Array($0) }
     // A last slab may be longer than its rows.
-    let rows = UnsafeMutableRawBufferPointer.allocate(byteCount: source.byteCount + 65_536, alignment: 4096)
+    let rows = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: source.byteCount + Self.slabBytes, alignment: 4096)
     rows.initializeMemory(as: UInt8.self, repeating: 0)
     source.withBytes { rows.copyMemory(from: $0) }
     self.rows = rows
@@ -38,7 +41,7 @@ final class KernelAlone: @unchecked Sendable {
       keys: UnsafeRawPointer(base), values: UnsafeRawPointer(base + keyBytes), heads: 0..<shape.kvHeads,
       headStrideBytes: keys * shape.headDim * type.byteCount, rows: keys, elementType: type,
       firstPosition: nil)
-    let slabBytes = 65_536
+    let slabBytes = Self.slabBytes
     let headBytes = slabBytes / (2 * shape.kvHeads)
     let slots = headBytes / (shape.headDim * type.byteCount)
     slabs = stride(from: 0, to: keys, by: slots).map { first in
