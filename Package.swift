@@ -27,7 +27,6 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
   name: "lagoon",
-  platforms: [.macOS(.v15)],
   products: [
     .library(name: "LagoonClient", targets: ["LagoonClient"]),
     .library(name: "LagKV", targets: ["LagKV"]),
@@ -61,13 +60,13 @@ let package = Package(
     .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
 
     // Rooms; imports only point down.
-    room("LagKV", ["Kernels"]),
+    room("LagKV", ["Kernels", "CXXHash"]),
     room("Patience", []),
     room("SparseAttention", ["Kernels", "LagKV", "Patience"]),
     room("KVStore", ["SparseAttention", "LagKV", "Kernels", "CLMDB", "CZstd", "CXXHash", "CPosix"]),
     room(
       "LagoonProtocol",
-      ["LagKV", "Patience", "CPosix", "CXXHash", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      ["LagKV", "Patience", "CPosix", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["lagoon.proto", "generate.sh"]),
     room("LagoonClient", ["LagoonProtocol", "LagKV", "Patience", "CPosix"]),
     room(
@@ -109,7 +108,7 @@ let package = Package(
         "LagoonDaemon", "LagoonProtocol", "KVStore", "SparseAttention", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
-    tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "LagKV", "Inspection", "ToolSupport"]),
+    tool("lagoon", path: "tools/lagoon", ["LagoonClient", "KVStore", "Inspection", "ToolSupport"]),
     tool(
       "lagoon-lm", path: "tools/lagoon-lm",
       [
@@ -120,8 +119,7 @@ let package = Package(
       "lagoon-train", path: "tools/lagoon-train",
       [
         "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "Evaluation",
-        "RecallTasks",
-        "LanguageModel", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection",
+        "RecallTasks", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection",
         "ToolSupport",
       ]),
     tool(
@@ -136,20 +134,27 @@ let package = Package(
         "CZstd",
       ]),
 
-    tests("KernelsTests", ["Kernels"]),
+    tests("KernelsTests", ["Kernels", "TestSupport"]),
     tests("LagKVTests", ["LagKV", "Kernels", "GoldenCases"]),
     tests("SparseAttentionTests", ["SparseAttention", "LagKV", "Kernels", "GoldenCases"]),
+    // What tests of several rooms need.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
     // Stands in for malloc in the test program, to count.
     .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
     tests(
       "KVStoreTests",
-      ["KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount", "CXXHash"]),
-    tests("LagoonProtocolTests", ["Patience", "LagoonProtocol"]),
-    tests("DaemonTests", ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "ToolSupport"]),
-    tests("StrictJSONTests", ["StrictJSON"]),
+      [
+        "KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount", "CXXHash",
+        "TestSupport",
+      ]),
+    tests("LagoonProtocolTests", ["Patience", "LagoonProtocol", "LagKV"]),
+    tests(
+      "DaemonTests",
+      ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "SparseAttention", "TestSupport"]),
+    tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
     tests("SafetensorsTests", ["Safetensors"]),
-    tests("TokenizationTests", ["Tokenization", "StrictJSON"]),
-    tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON"]),
+    tests("TokenizationTests", ["Tokenization", "StrictJSON", "TestSupport"]),
+    tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON", "TestSupport"]),
     tests("TransformerTests", ["Transformer", "Safetensors"]),
     tests(
       "LRSATrainingTests",
@@ -162,7 +167,10 @@ let package = Package(
     tests("ClaimExperimentTests", ["ClaimExperiment", "Charts"]),
     tests(
       "ToolTests",
-      ["ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord"]),
+      [
+        "ToolSupport", "LagoonClient", "LagKV", "Inspection", "Transformer", "Safetensors", "RunRecord",
+        "TestSupport",
+      ]),
   ],
   cxxLanguageStandard: .cxx17
 )

@@ -45,7 +45,7 @@ struct HeatMapFrame {
 
     let bandsHeight =
       map.bands * (rowHeight * layout.rows + Self.bandGap) + (map.layers.count - 1) * Self.layerGap
-    let texts = Self.titleLines(map, layout) + [Self.cellNote(layout)]
+    let texts = Self.titleLines(map) + [Self.cellNote(layout)]
     let textWidth = texts.map { BitmapFont.width(of: $0, scale: Self.scale) }.max() ?? 0
     // Room at the right for half of the last tick's label.
     width = max(plotLeft + self.plotWidth + 60, textWidth + 2 * Self.margin, 760)
@@ -79,7 +79,7 @@ struct HeatMapFrame {
 
   // MARK: Texts
 
-  static func titleLines(_ map: HeatMap, _ layout: GridLayout) -> [String] {
+  static func titleLines(_ map: HeatMap) -> [String] {
     let layers = map.layers.map(\.index)
     let which =
       layers.count == 1 ? "layer \(layers[0])" : "layers \(layers.min() ?? 0) to \(layers.max() ?? 0)"
@@ -114,7 +114,7 @@ struct HeatMapFrame {
 
 extension HeatMapFrame {
   func drawTitle(on canvas: inout Canvas) {
-    for (line, text) in Self.titleLines(map, layout).enumerated() {
+    for (line, text) in Self.titleLines(map).enumerated() {
       canvas.draw(
         text, x: Self.margin, y: Self.margin + line * Self.lineHeight, line == 0 ? Self.ink : Self.faintInk)
     }

@@ -1,11 +1,6 @@
 import CLMDB
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// The named databases of a store.
 enum Database: CaseIterable, Sendable {

@@ -1,10 +1,5 @@
 import CXXHash
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Glibc
 
 /// The records of the `meta` database. Each value ends with XXH3-64 of what is before it; little-endian.
 enum Format {

@@ -41,6 +41,11 @@ extension KVStore {
   /// Staging buffers that nobody uses and that have not been given back to the system.
   package var freeStagingBuffers: Int { slabPool.count }
 
+  /// Pages in use as LMDB counts them, all databases and its own trees included.
+  package var usedPages: Int {
+    (try? environment.read { view throws(StoreError) in Ledger.Usage(view).pages }) ?? 0
+  }
+
   /// Runs `body` while a reader holds the snapshot of now.
   package func withSnapshotHeld(_ body: () throws -> Void) throws {
     var failure: (any Error)?

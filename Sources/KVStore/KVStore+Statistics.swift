@@ -55,9 +55,4 @@ extension KVStore {
     }
     return statistics
   }
-
-  /// Pages in use as LMDB counts them, all databases and its own trees included; for tests.
-  package var usedPages: Int {
-    (try? environment.read { view throws(StoreError) in Ledger.Usage(view).pages }) ?? 0
-  }
 }

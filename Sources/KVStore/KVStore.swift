@@ -1,11 +1,6 @@
+import Glibc
 import SparseAttention
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// A store of compressed KV caches in one LMDB environment. docs/format.md has its bytes, docs/concurrency.md its rules.
 ///

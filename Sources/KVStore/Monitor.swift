@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Glibc
 
 /// State under a lock, and threads that wait for it to change: a pthread mutex with one condition variable.
 /// (`Synchronization.Mutex` has no condition.)
@@ -21,9 +17,7 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
     pthread_condattr_init(&attributes)
-    #if canImport(Glibc)
-      pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-    #endif
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
     pthread_cond_init(condition, &attributes)
     pthread_condattr_destroy(&attributes)
   }
@@ -58,11 +52,7 @@ final class Monitor<State: Sendable>: @unchecked Sendable {
   /// Like `wait`, but gives nil once `milliseconds` have passed.
   func wait<R: Sendable>(milliseconds: Int, _ body: (inout State) -> R?) -> R? {
     var deadline = timespec()
-    #if canImport(Glibc)
-      clock_gettime(CLOCK_MONOTONIC, &deadline)
-    #else
-      clock_gettime(CLOCK_REALTIME, &deadline)
-    #endif
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
     deadline.tv_nsec += (milliseconds % 1000) * 1_000_000
     deadline.tv_sec += milliseconds / 1000 + deadline.tv_nsec / 1_000_000_000
     deadline.tv_nsec %= 1_000_000_000

@@ -1,17 +1,8 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Glibc
 
 /// An OS thread of its own. `join` must be called once.
 struct OSThread: Sendable {
-  #if canImport(Glibc)
-    private let id: pthread_t
-  #else
-    /// `nonisolated(unsafe)`: a thread's id may be used from any thread.
-    nonisolated(unsafe) private let id: pthread_t
-  #endif
+  private let id: pthread_t
 
   private final class Body: Sendable {
     let run: @Sendable () -> Void
@@ -20,30 +11,19 @@ struct OSThread: Sendable {
 
   init(_ run: @escaping @Sendable () -> Void) throws(StoreError) {
     let body = Unmanaged.passRetained(Body(run))
-    #if canImport(Glibc)
-      var thread = pthread_t()
-      let code = pthread_create(
-        &thread, nil,
-        { argument in
-          guard let argument else { return nil }
-          Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-          return nil
-        }, body.toOpaque())
-      let created: pthread_t? = thread
-    #else
-      var created: pthread_t?
-      let code = pthread_create(
-        &created, nil,
-        { argument in
-          Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-          return nil
-        }, body.toOpaque())
-    #endif
-    guard code == 0, let created else {
+    var thread = pthread_t()
+    let code = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, body.toOpaque())
+    guard code == 0 else {
       body.release()
       throw StoreError(.internal, "cannot start a thread", systemCode: code)
     }
-    id = created
+    id = thread
   }
 
   func join() { pthread_join(id, nil) }

@@ -1,3 +1,4 @@
+import LagKV
 import Synchronization
 
 extension StagedTail {

@@ -36,7 +36,7 @@ public final class StagedTail {
   deinit { abort() }
 
   /// Committed tokens that the tail stands on.
-  public var baseTokens: Int { base.tokens }
+  package var baseTokens: Int { base.tokens }
 
   /// Committed and staged tokens of each layer.
   public var tokens: [Int] { layers.map(\.tokens) }

@@ -1,10 +1,5 @@
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// A store's folder, locked: exclusively by the daemon, shared by offline tools.
 final class StoreFolder: Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Glibc
 
 /// Counts the bytes that the calling thread hands to `write` calls, by Linux's own account of it.
 ///

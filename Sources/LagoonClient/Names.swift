@@ -5,4 +5,4 @@ import LagoonProtocol
 public typealias ElementType = LagKV.ElementType
 public typealias PolicyKind = LagKV.PolicyKind
 public typealias Codec = LagKV.Codec
-public typealias TokenHash = LagoonProtocol.TokenHash
+public typealias TokenHash = LagKV.TokenHash

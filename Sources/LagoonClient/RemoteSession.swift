@@ -3,17 +3,16 @@ import LagoonProtocol
 
 /// An open session. To write: ``begin(capacity:)``, then ``append(layer:keys:values:)`` or
 /// ``step(layer:queries:keys:values:scale:)`` for every layer, then ``commit(tokenIDs:keepWriting:)``.
-public final class RemoteSession {
+public final class RemoteSession: RemoteTail {
   public let parameters: SessionParameters
   /// As of the daemon's last reply about this session.
   public private(set) var info: SessionInfo
-  private let target: Target
   private var isOpen = true
 
   init(handle: UInt32, info: SessionInfo, connection: LagoonConnection) {
     parameters = info.parameters
     self.info = info
-    target = Target(connection: connection, handle: handle)
+    super.init(Target(connection: connection, handle: handle))
   }
 
   deinit { if isOpen { target.connection.exchange.abandon(closing) } }
@@ -27,45 +26,6 @@ public final class RemoteSession {
     call.handle = target.handle
     call.capacityTokens = try wireCount(capacity, "a capacity")
     try update(.begin(call), "begin")
-  }
-
-  /// Stages rows behind those that the layer has.
-  ///
-  /// - Parameters:
-  ///   - keys: `[tokens, kvHeads, headDim]` (or head-major), after RoPE.
-  ///   - values: of the same shape.
-  /// - Throws: `notBegun`, `nonFinite` (naming layer, head, token and channel), `tooLarge`, `stagingFull`; none of the rows
-  ///   are staged then.
-  public func append(layer: Int, keys: HostTensor, values: HostTensor) throws(LagoonError) {
-    try target.append(layer: layer, keys: keys, values: values)
-  }
-
-  /// Stages rows and attends from them: LRSA attention, the same however a document is cut into calls.
-  ///
-  /// - Parameters:
-  ///   - queries: `[tokens, queryHeads, headDim]` (or head-major); `queryHeads` is a multiple of `kvHeads`.
-  ///   - scale: nil: 1/√headDim.
-  public func step(
-    layer: Int, queries: HostTensor, keys: HostTensor, values: HostTensor, scale: Float? = nil
-  ) throws(LagoonError) -> Attention {
-    try Attention(of: queries) { (out, logSumExp) throws(LagoonError) in
-      try target.step(
-        layer: layer, queries: queries, keys: keys, values: values, scale: scale, into: out,
-        logSumExp: logSumExp)
-    }
-  }
-
-  /// As ``step(layer:queries:keys:values:scale:)``, into the caller's memory: `out` as many floats as the queries have
-  /// elements, `logSumExp` one per query and head.
-  /// - Returns: the token count attended over.
-  @discardableResult
-  public func step(
-    layer: Int, queries: HostTensor, keys: HostTensor, values: HostTensor, scale: Float? = nil,
-    into out: UnsafeMutableBufferPointer<Float>, logSumExp: UnsafeMutableBufferPointer<Float>
-  ) throws(LagoonError) -> Int {
-    try target.step(
-      layer: layer, queries: queries, keys: keys, values: values, scale: scale, into: out,
-      logSumExp: logSumExp)
   }
 
   /// The attention of committed tokens once more, with the bits that ``step(layer:queries:keys:values:scale:)`` gave: what a

@@ -61,16 +61,6 @@ public struct LayerInfo: Sendable, Hashable {
   public let codec: Codec
 }
 
-/// Attention's result, laid out as the queries were.
-public struct Attention: Sendable, Hashable {
-  /// `[tokens, queryHeads, headDim]`, or `[queryHeads, tokens, headDim]` for head-major queries.
-  public var out: [Float]
-  /// `[tokens, queryHeads]` or `[queryHeads, tokens]`; natural logarithm, -inf where a query saw no row.
-  public var logSumExp: [Float]
-  /// The token count attended over.
-  public var tokens: Int
-}
-
 /// Counters and sizes of the daemon and its store.
 public struct DaemonStatistics: Sendable, Hashable, Codable {
   public var uptimeSeconds = 0

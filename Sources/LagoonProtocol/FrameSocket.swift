@@ -35,6 +35,7 @@ package struct FrameSocket: ~Copyable, Sendable {
     requestID: UInt64, message: [UInt8], tensors: [UnsafeRawBufferPointer] = [], passing passed: Int32 = -1,
     timeout: Int64 = -1
   ) throws(SystemError) {
+    precondition(tensors.count <= Self.maximumTensorPieces)
     var tensorBytes = 0
     for piece in tensors { tensorBytes += piece.count }
     let header = FrameHeader(requestID: requestID, messageBytes: message.count, tensorBytes: tensorBytes)
@@ -52,6 +53,7 @@ package struct FrameSocket: ~Copyable, Sendable {
     _ = try SystemError.check(result)
   }
 
+  /// `lagoon_socket_send` takes 16 pieces; two are the header and the message.
   package static let maximumTensorPieces = 14
 
   /// Receives into all of `buffer`, unless the peer ends the stream first.

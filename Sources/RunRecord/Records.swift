@@ -88,8 +88,6 @@ public struct EventRecord: Codable, Sendable, Hashable {
     public static let spike = What(rawValue: "spike")
     /// The run was taken up again from a checkpoint.
     public static let resume = What(rawValue: "resume")
-    /// A document gave no gradient, because the daemon died under it, or a line of its file was bad.
-    public static let skippedDocument = What(rawValue: "skipped_document")
   }
 
   /// Optimiser steps done.

@@ -1,11 +1,6 @@
+import Glibc
 import Kernels
 import LagKV
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Attention of some queries over keys and values that come in pieces: the running maximum, sum and weighted
 /// values per query and head, in f32.

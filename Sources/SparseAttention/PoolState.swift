@@ -1,11 +1,6 @@
+import Glibc
 import Patience
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// What the helpers and callers of a ``WorkerPool`` share.
 ///
@@ -71,21 +66,13 @@ final class PoolState: @unchecked Sendable {
     for _ in 0..<count {
       // The new thread owns this reference and gives it back when it ends.
       let reference = Unmanaged.passRetained(self)
-      #if canImport(Glibc)
-        var thread = pthread_t()
-      #else
-        var thread: pthread_t?
-      #endif
+      var thread = pthread_t()
       let failure = pthread_create(&thread, nil, helperMain, reference.toOpaque())
       if failure != 0 {
         reference.release()
         return
       }
-      #if canImport(Glibc)
-        helpers.append(thread)
-      #else
-        if let thread { helpers.append(thread) }
-      #endif
+      helpers.append(thread)
     }
   }
 
@@ -250,18 +237,8 @@ final class PoolState: @unchecked Sendable {
   private func unlock() { pthread_mutex_unlock(mutex) }
 }
 
-#if canImport(Glibc)
-  private func helperMain(_ state: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    serve(state)
-  }
-#else
-  private func helperMain(_ state: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    serve(state)
-  }
-#endif
-
 /// Balances the retain of `startHelpers`.
-private func serve(_ state: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+private func helperMain(_ state: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   guard let state else { return nil }
   Unmanaged<PoolState>.fromOpaque(state).takeRetainedValue().help()
   return nil

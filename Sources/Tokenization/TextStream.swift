@@ -39,7 +39,7 @@ public struct TextStream: Sendable {
   }
 
   /// The bytes taken in that cannot be given out yet.
-  public var heldBytes: [UInt8] { held }
+  package var heldBytes: [UInt8] { held }
 
   /// Takes the bytes of the next token.
   ///

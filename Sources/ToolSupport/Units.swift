@@ -16,31 +16,6 @@ public enum Units {
     return prefix == 0 ? "\(count) B" : "\(significant(value)) \(prefixes[prefix])"
   }
 
-  /// Bytes from what a person types: `64GiB`, `1.5 MiB`, `4096`. Decimal prefixes (`GB`) are powers of 1000, and a bare
-  /// letter (`64G`) is binary.
-  ///
-  /// - Returns: nil when the text is no size or does not fit in 63 bits.
-  public static func parseBytes(_ text: String) -> Int? {
-    let trimmed = text.trimmingCharacters(in: .whitespaces)
-    let digits = trimmed.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    guard !digits.isEmpty, let value = Double(digits) else { return nil }
-    let unit = trimmed.dropFirst(digits.count).trimmingCharacters(in: .whitespaces).lowercased()
-    let scale: Double
-    if unit.isEmpty || unit == "b" {
-      scale = 1
-    } else {
-      guard let power = "kmgtp".firstIndex(of: unit[unit.startIndex]) else { return nil }
-      let exponent = Double("kmgtp".distance(from: "kmgtp".startIndex, to: power) + 1)
-      switch unit.dropFirst() {
-      case "", "ib": scale = pow(1024, exponent)
-      case "b": scale = pow(1000, exponent)
-      default: return nil
-      }
-    }
-    let bytes = (value * scale).rounded()
-    return bytes < 0x1p63 ? Int(bytes) : nil
-  }
-
   /// An integer with its thousands marked: `1,000,000`.
   public static func count(_ value: Int) -> String {
     let digits = String(value.magnitude)

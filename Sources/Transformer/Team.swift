@@ -1,10 +1,5 @@
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// The threads with which oneDNN multiplies, for the work between its products.
 ///
@@ -24,13 +19,8 @@ package enum Team {
 
   /// A function that is loaded with oneDNN.
   private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
-    #if canImport(Glibc)
-      let anywhere: UnsafeMutableRawPointer? = nil
-    #else
-      let anywhere = UnsafeMutableRawPointer(bitPattern: -2)
-    #endif
     // The types are those of libgomp's and OpenMP's interfaces, which do not change.
-    return dlsym(anywhere, name).map { unsafeBitCast($0, to: type) }
+    dlsym(nil, name).map { unsafeBitCast($0, to: type) }
   }
 
   /// The most threads that work at a time.

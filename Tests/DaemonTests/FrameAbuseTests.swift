@@ -1,6 +1,7 @@
 import Glibc
 import LagoonDaemon
 import LagoonProtocol
+import TestSupport
 import Testing
 
 /// Frames that are wrong in every way: each gets a typed answer, ends at most its own connection, and disturbs nobody.
@@ -151,7 +152,7 @@ import Testing
   /// Random bytes, and valid frames with random damage. The daemon lives, answers or hangs up, and serves others.
   @Test func randomBytes() throws {
     let daemon = try LocalDaemon()
-    var generator = SeededGenerator(seed: 20_250_101)
+    var generator = SeededGenerator(20_250_101)
     for round in 0..<200 {
       let client = try daemon.connectRaw()
       var bytes: [UInt8]
@@ -175,20 +176,5 @@ import Testing
       while (try? client.receive()) != nil {}
     }
     try daemon.expectGoodService()
-  }
-}
-
-/// The same numbers in every run: SplitMix64.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

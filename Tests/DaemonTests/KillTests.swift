@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import LagoonClient
 import Synchronization
+import TestSupport
 import Testing
 
 /// A long session streamed into a real daemon that is killed again and again: nothing acknowledged is lost, what is kept is
@@ -10,14 +11,14 @@ import Testing
   @Test func shortSessionSurvivesThreeKills() throws { try compare(tokens: 20_000, kills: 3) }
 
   @Test(
-    .enabled(if: ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1", "long: make test-long"),
+    .enabled(if: longTests, "long: make test-long"),
     .timeLimit(.minutes(10)))
   func aMillionTokensSurviveTwentyKills() throws { try compare(tokens: 1_000_000, kills: 20) }
 
   private func compare(tokens: Int, kills: Int) throws {
     let stream = SyntheticStream(tokens: tokens)
     let undisturbed = try undisturbedRun(stream)
-    var generator = SeededGenerator(seed: UInt64(tokens))
+    var generator = SeededGenerator(UInt64(tokens))
     let moments = (0..<kills).map { _ in
       Double.random(in: 0...1.5 * undisturbed.seconds / Double(kills), using: &generator)
     }
@@ -127,7 +128,7 @@ private struct SyntheticStream {
 
   init(tokens: Int) {
     self.tokens = tokens
-    var generator = SeededGenerator(seed: 4)
+    var generator = SeededGenerator(4)
     pool = (0..<1 << 21).map { _ in
       // bf16 in ±[0.5, 1): sign and mantissa random.
       let bits = UInt16(truncatingIfNeeded: generator.next())

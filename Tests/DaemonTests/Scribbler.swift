@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// A thread that writes numbers, infinities and NaNs all over a piece of memory until it is stopped.
 final class Scribbler: Sendable {
@@ -11,7 +12,7 @@ final class Scribbler: Sendable {
     let start = Int(bitPattern: memory.baseAddress)
     let count = memory.count
     let thread = Thread { [self] in
-      var generator = SeededGenerator(seed: 1)
+      var generator = SeededGenerator(1)
       guard let base = UnsafeMutableRawPointer(bitPattern: start) else { return }
       while !stopping.load(ordering: .relaxed) {
         let bits = generator.next()

@@ -2,6 +2,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// `step` and `attend` against plain attention in f64, and against themselves: cut, committed, reopened, overlaid.
@@ -107,7 +108,7 @@ import Testing
   func stepIsTheSameBitsHoweverItIsCut(type: ElementType, codec: Codec) throws {
     let fixture = StoreFixture()
     let store = try fixture.open(pool: WorkerPool(threads: 2))
-    var generator = Generator(11)
+    var generator = SeededGenerator(11)
     let whole = 0..<Self.tokens
     let cuts: [([Range<Int>], Int)] = [
       ([whole], .max), (pieces(whole, 1), .max), (pieces(whole, 1), 3), (pieces(whole, 7), 1),

@@ -2,6 +2,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// Rot: what was written over outside the store is refused by name, never served.
@@ -73,7 +74,7 @@ import Testing
     let fixture = try Self.made(codec: codec)
     let clean = try Data(contentsOf: URL(fileURLWithPath: fixture.dataFile))
     let slabs = Self.slabs(clean)
-    var generator = Generator(1 + UInt64(codec.rawValue))
+    var generator = SeededGenerator(1 + UInt64(codec.rawValue))
     var refused = 0
     let flips = longTests ? 2000 : 120
     for flip in 0..<flips {
@@ -163,7 +164,7 @@ import Testing
     let fixture = try Self.made(codec: .raw)
     let clean = try Data(contentsOf: URL(fileURLWithPath: fixture.dataFile))
     let slabs = Self.slabs(clean)
-    var generator = Generator(9)
+    var generator = SeededGenerator(9)
     for _ in 0..<20 {
       var file = clean
       let pair = slabs.shuffled(using: &generator).prefix(2)

@@ -2,6 +2,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// Backward passes that drop gradients to keys and values of earlier chunks.
@@ -14,7 +15,7 @@ import Testing
     var cuts: [BackwardCut]
 
     init(seed: UInt64) throws {
-      var g = Generator(seed)
+      var g = SeededGenerator(seed)
       let kvHeads = Int.random(in: 1...3, using: &g)
       document = Document(
         kvHeads: kvHeads, headDim: [5, 16, 33, 128].randomElement(using: &g)!,

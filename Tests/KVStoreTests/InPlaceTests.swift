@@ -3,6 +3,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// Attention reads the kept rows where they lie: no copy, and no allocation that grows with them.
@@ -77,7 +78,7 @@ import Testing
   @Test(arguments: Codec.allCases) func placesStayRightWhilePagesAreUsedAgain(codec: Codec) throws {
     let fixture = StoreFixture()
     let store = try fixture.open()
-    var generator = Generator(5)
+    var generator = SeededGenerator(5)
     struct Book {
       var session: Session
       var document: Document

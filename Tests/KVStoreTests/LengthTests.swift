@@ -2,6 +2,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// What a commit writes must not grow with the session. Its time is measured by `lagoon-bench stream`.

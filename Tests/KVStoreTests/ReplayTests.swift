@@ -2,6 +2,7 @@ import Foundation
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// `stepAt`: committed tokens attend once more as they did when they were appended.
@@ -38,7 +39,7 @@ import Testing
     let store = try fixture.open()
     let session = try store.create(
       configuration(layers: 2, document: Self.document, type: type, archive: true, codec: codec))
-    var generator = Generator(11)
+    var generator = SeededGenerator(11)
     let first = try AttentionTests.steps(
       session, randomPieces(0..<Self.tokens, most: 40, &generator), layer: 1, commitEvery: 2)
     for cuts in [

@@ -1,6 +1,7 @@
 import KVStore
 import LagKV
 import SparseAttention
+import TestSupport
 import Testing
 
 /// What is kept depends on the tokens alone: not on cuts, commits, restarts, codec or row layout.
@@ -96,7 +97,7 @@ import Testing
 
   @Test(arguments: Codec.allCases) func restartsDoNotMatter(codec: Codec) throws {
     let fixture = StoreFixture()
-    var generator = Generator(5)
+    var generator = SeededGenerator(5)
     let cuts = randomPieces(0..<400, most: 60, &generator)
     do {
       let store = try fixture.open()
@@ -150,7 +151,7 @@ import Testing
       try session.ingest(Self.document, [0..<203])
       let expected = ExpectedLayer(Self.document, configuration, layer: 1, tokens: 203)
       let total = expected.positions[0].count
-      var generator = Generator(3)
+      var generator = SeededGenerator(3)
       for _ in 0..<50 {
         let first = Int.random(in: 0...total, using: &generator)
         let rows = Int.random(in: 0...total, using: &generator)

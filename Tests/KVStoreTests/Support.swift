@@ -4,8 +4,7 @@ import Kernels
 import LagKV
 import SparseAttention
 import Synchronization
-
-let longTests = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1"
+import TestSupport
 
 /// A folder of its own for one test's store; removed in the end.
 final class StoreFixture {
@@ -55,19 +54,6 @@ extension DispatchGroup {
   }
 }
 
-/// SplitMix64.
-struct Generator: RandomNumberGenerator {
-  var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 /// A document: rows that depend on layer, position and head alone, so any cut of it gives the same.
 struct Document {
   var kvHeads: Int
@@ -87,7 +73,7 @@ struct Document {
     var out: [Float] = []
     out.reserveCapacity(tokens.count * heads * headDim)
     for token in tokens {
-      var generator = Generator(
+      var generator = SeededGenerator(
         seed &* 1_000_003 &+ part.rawValue << 56 &+ UInt64(layer) << 40 &+ UInt64(token))
       for _ in 0..<heads * headDim {
         // 24 random bits in -1..<1; sums of two give a hump.
@@ -228,7 +214,7 @@ func pieces(_ range: Range<Int>, _ size: Int) -> [Range<Int>] {
   stride(from: range.lowerBound, to: range.upperBound, by: size).map { $0..<min($0 + size, range.upperBound) }
 }
 
-func randomPieces(_ range: Range<Int>, most: Int, _ generator: inout Generator) -> [Range<Int>] {
+func randomPieces(_ range: Range<Int>, most: Int, _ generator: inout SeededGenerator) -> [Range<Int>] {
   var cuts: [Range<Int>] = []
   var start = range.lowerBound
   while start < range.upperBound {

@@ -1,11 +1,7 @@
+import Glibc
 import Kernels
+import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 typealias AttendBackward = (
   UnsafePointer<lagoon_query_gradient_rows>, UnsafeRawPointer, UnsafeRawPointer, UInt8, Int, Int64,
@@ -86,7 +82,7 @@ struct BackwardCase {
   init(
     headDim: Int, group: Int, queries: Int, keys: Int, type: UInt8, seed: UInt64, narrow: Bool = false
   ) {
-    var random = Random(seed)
+    var random = SeededGenerator(seed)
     self.headDim = headDim
     self.group = group
     self.type = type

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Glibc
 
 /// Attention of one KV head and its backward pass in double precision, straight from the definition.
 struct BackwardReference {

@@ -1,4 +1,5 @@
 import Kernels
+import TestSupport
 import Testing
 
 @Suite struct AttentionBackwardTests {
@@ -171,7 +172,7 @@ import Testing
   }
 
   @Test func gradientsAreAddedToWhatIsThere() {
-    var random = Random(9)
+    var random = SeededGenerator(9)
     let input = BackwardCase(headDim: 20, group: 2, queries: 5, keys: 70, type: UInt8(LAGOON_F16), seed: 9)
     let reference = BackwardReference(input)
     let start = Gradients(

@@ -1,11 +1,7 @@
+import Glibc
 import Kernels
+import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 private typealias Attend = (
   UnsafePointer<lagoon_query_rows>, UnsafePointer<lagoon_key_run>, Int, UInt8, UnsafeMutablePointer<Float>
@@ -49,7 +45,7 @@ private struct Case {
   var count: Int { keys.count / headDim }
 
   init(headDim: Int, group: Int, queries: Int, keys: Int, types: Types, seed: UInt64, scale: Float = 1) {
-    var random = Random(seed)
+    var random = SeededGenerator(seed)
     self.headDim = headDim
     self.group = group
     self.types = types

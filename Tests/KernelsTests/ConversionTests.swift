@@ -1,4 +1,5 @@
 import Kernels
+import TestSupport
 import Testing
 
 @Suite struct ConversionTests {
@@ -46,7 +47,7 @@ import Testing
       let middle = pattern << 16 | 0x8000
       values += [middle - 1, middle, middle + 1].map { Float(bitPattern: $0) }
     }
-    var random = Random(1)
+    var random = SeededGenerator(1)
     values += (0..<20_001).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: random.next())) }
     return values
   }
@@ -89,7 +90,7 @@ import Testing
   }
 
   @Test func otherPairsAndOddCountsEqualTheScalarTwin() {
-    var random = Random(2)
+    var random = SeededGenerator(2)
     for count in [0, 1, 3, 7, 8, 15, 16, 17, 33, 100] {
       let floats = random.floats(count, scale: 100)
       for from in types {

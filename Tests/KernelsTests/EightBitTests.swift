@@ -1,11 +1,7 @@
+import Glibc
 import Kernels
+import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Rows of 8 bits: what they stand for, and attention over them.
 @Suite struct EightBitTests {
@@ -31,7 +27,7 @@ import Testing
   /// bf16 moves the middle by at most 1/256 of it and widens a step by at most 1/128.
   @Test(arguments: [1, 2, 31, 128], [1, 3, 16, 64, 100])
   func elementsAreOffByHalfAStepAtMost(rows: Int, headDim: Int) {
-    var random = Random(UInt64(rows * 1000 + headDim))
+    var random = SeededGenerator(UInt64(rows * 1000 + headDim))
     for scale: Float in [1e-30, 1, 3e37] {
       let keys = random.floats(rows * headDim, scale: scale)
       let values = random.floats(rows * headDim, scale: scale)
@@ -77,7 +73,7 @@ import Testing
   /// On every target as over the rows that the blocks stand for, whatever their sizes.
   @Test(arguments: [1, 16, 40, 64, 128, 131], [1, 3, 8, 40])
   func attentionIsThatOverTheUnpackedRows(headDim: Int, queries: Int) {
-    var random = Random(UInt64(headDim * 100 + queries))
+    var random = SeededGenerator(UInt64(headDim * 100 + queries))
     let sizes = [32, 1, 128, 29, 29, 5]
     let count = sizes.reduce(0, +)
     let keys = random.floats(count * headDim, scale: 2)

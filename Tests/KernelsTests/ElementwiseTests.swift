@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import TestSupport
 import Testing
 
 /// Scalar and SIMD against the formulas in f64, and that an element's bits are its own.
@@ -40,7 +41,7 @@ import Testing
   }
 
   @Test(arguments: counts) func sumsAndProducts(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     let (left, right) = (random.floats(count), random.floats(count))
     onAll(lagoon_add_scalar, lagoon_add) { add, target in
       var sums = [Float](repeating: .nan, count: count)
@@ -59,7 +60,7 @@ import Testing
   }
 
   @Test(arguments: counts) func roundingIsTheConversions(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     var elements = random.floats(count)
     let special: [Float] = [.infinity, -.nan, 0x1.01p0, .greatestFiniteMagnitude, 0x1.03p0, -0.0]
     for (index, value) in special.prefix(count).enumerated() { elements[count - 1 - index] = value }
@@ -73,7 +74,7 @@ import Testing
 
   @Test(arguments: counts) func rmsNorm(_ width: Int) {
     let rows = 3
-    var random = Random(UInt64(width))
+    var random = SeededGenerator(UInt64(width))
     let (input, weight) = (random.floats(rows * width, scale: 3), random.floats(width))
     let (dOutput, before) = (random.floats(rows * width), random.floats(rows * width))
     var output: [Double] = []
@@ -117,7 +118,7 @@ import Testing
   }
 
   @Test(arguments: counts) func swiGLU(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     var gate = random.floats(count, scale: 8)
     for (index, value) in [Float(-200), 200, -87.5, 0].prefix(count).enumerated() { gate[index] = value }
     let (up, dOutput) = (random.floats(count), random.floats(count))
@@ -156,7 +157,7 @@ import Testing
 
   @Test(arguments: counts) func rotate(_ pairs: Int) {
     let heads = 3
-    var random = Random(UInt64(pairs))
+    var random = SeededGenerator(UInt64(pairs))
     let input = random.floats(heads * 2 * pairs)
     let (cosines, sines) = (random.floats(pairs), random.floats(pairs))
     for sign in [Float(1), -1] {
@@ -179,7 +180,7 @@ import Testing
   }
 
   @Test(arguments: counts) func softmax(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     let logits = random.floats(count, scale: 20)
     for start in [-Float.infinity, 1000] {
       let largest = max(start, logits.max() ?? start)

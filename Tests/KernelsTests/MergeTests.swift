@@ -1,11 +1,7 @@
+import Glibc
 import Kernels
+import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Two shares of the keys that some rows have seen.
 @Suite struct MergeTests {
@@ -19,7 +15,7 @@ import Testing
     var sum: [Float]
 
     init(seed: UInt64, seen: [Bool], padded: Int) {
-      var random = Random(seed)
+      var random = SeededGenerator(seed)
       weighted = seen.flatMap { seen in random.floats(padded).map { seen ? $0 : 0 } }
       maximum = seen.map { $0 ? random.float(scale: 20) : -.infinity }
       sum = seen.map { $0 ? Float.random(in: 1...50, using: &random) : 0 }

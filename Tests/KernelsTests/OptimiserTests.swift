@@ -1,4 +1,5 @@
 import Kernels
+import TestSupport
 import Testing
 
 @Suite struct OptimiserTests {
@@ -6,7 +7,7 @@ import Testing
 
   /// Scalar and SIMD have the same bits, and the scalar the formula's value.
   @Test(arguments: counts) func adamW(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     var step = lagoon_adamw_step(
       gradientScale: 0.3, firstDecay: 0.9, firstShare: 0.1, secondDecay: 0.95, secondShare: 0.05,
       weightFactor: 0.999, rate: 0.01, secondFactor: 2.5, epsilon: 1e-8)
@@ -36,7 +37,7 @@ import Testing
   }
 
   @Test(arguments: counts) func squareSum(_ count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     let elements = random.floats(count, scale: 1e10)
     let scalar = lagoon_square_sum_scalar(elements, count)
     let expected = elements.reduce(0.0) { $0 + Double($1) * Double($1) }

@@ -1,11 +1,12 @@
 import Kernels
+import TestSupport
 import Testing
 
 @Suite struct PlaneTests {
   @Test(arguments: [1, 2, 3, 4, 8])
   func planesSplitAndJoin(elementBytes: Int) {
     for count in [0, 1, 5, 15, 16, 31, 32, 63, 64, 65, 200] {
-      var random = Random(UInt64(count))
+      var random = SeededGenerator(UInt64(count))
       let bytes = (0..<count * elementBytes).map { _ in UInt8(truncatingIfNeeded: random.next()) }
       var planes = [UInt8](repeating: 0, count: bytes.count)
       for i in 0..<count {

@@ -1,11 +1,7 @@
+import Glibc
 import Kernels
+import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Scores decide which tokens are kept, so they are the same bits on every target, and accurate.
 @Suite struct ScoringTests {
@@ -13,7 +9,7 @@ import Testing
 
   /// Rows whose channels differ in scale: ordinary, tiny, huge (up to f32's last power), constant, negative zero.
   private func rows(_ count: Int, _ headDim: Int, seed: UInt64) -> [Float] {
-    var random = Random(seed)
+    var random = SeededGenerator(seed)
     var values = random.floats(count * headDim)
     for t in 0..<count {
       for c in 0..<headDim {
@@ -79,7 +75,7 @@ import Testing
   @Test(arguments: headDims)
   func deviationsAreAccurate(headDim: Int) {
     let count = 23
-    var random = Random(5)
+    var random = SeededGenerator(5)
     for type in types {
       let partition = rounded(random.floats(count * headDim), to: type.code)
       let reference = rounded(random.floats(count * headDim), to: type.code)
@@ -111,7 +107,7 @@ import Testing
 
   /// The order of summation is part of the format: a change of it is a change of kept sets.
   @Test func sumsFollowTheDefinedTree() {
-    var random = Random(9)
+    var random = SeededGenerator(9)
     let headDim = 501
     let row = random.floats(headDim)
     var lanes = [Float](repeating: 0, count: 16)
@@ -128,7 +124,7 @@ import Testing
   @Test(arguments: [0, 1, 2, 15, 16, 17, 64, 100, 1000, 20_000])
   func softmaxGivesTheScalarTwinsBitsAndIsAccurate(count: Int) {
     for scale in [Float(0.1), 1, 40, 1e15] {
-      var random = Random(UInt64(count))
+      var random = SeededGenerator(UInt64(count))
       let x = random.floats(count, scale: scale)
       let start = random.floats(count, scale: 0.01)
       var scratch = x

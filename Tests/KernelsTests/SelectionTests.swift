@@ -1,11 +1,12 @@
 import Kernels
+import TestSupport
 import Testing
 
 /// The highest scores decide which tokens are kept: against sorting.
 @Suite struct SelectionTests {
   @Test(arguments: [1, 3, 8, 17, 64, 129, 1000])
   func selectsWhatSortingSelects(count: Int) {
-    var random = Random(UInt64(count))
+    var random = SeededGenerator(UInt64(count))
     let distinct = random.floats(count)
     let inputs: [(name: String, scores: [Float])] = [
       ("distinct", distinct),

@@ -1,4 +1,5 @@
 import Kernels
+import TestSupport
 
 /// Runs `body` with each SIMD target of this CPU in turn; only this thread is switched.
 func onEveryTarget(_ body: (_ target: String) throws -> Void) rethrows {
@@ -9,19 +10,7 @@ func onEveryTarget(_ body: (_ target: String) throws -> Void) rethrows {
   }
 }
 
-/// SplitMix64: the same numbers everywhere.
-struct Random: RandomNumberGenerator {
-  var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
+extension SeededGenerator {
   /// About normal, times `scale`.
   mutating func float(scale: Float = 1) -> Float {
     var sum: Float = 0

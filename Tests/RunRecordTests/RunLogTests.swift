@@ -32,7 +32,7 @@ import Testing
     try withFolder { folder in
       let log = try RunLog(folder: folder, keepingThroughStep: 0)
       let detail = "b.jsonl:12: \"\\ \u{1}\r\n\t\u{7f} \u{2028} 🐋 é"
-      let event = EventRecord(step: 2, what: .skippedDocument, detail: detail)
+      let event = EventRecord(step: 2, what: .resume, detail: detail)
       let skipped = step(2, loss: .infinity, skipped: "the loss is inf")
       let bare = EvaluationRecord(step: 2, loss: 1.5, documents: 1, isBest: false)
       try log.append(evaluation(0, drift: 0, isBest: true))

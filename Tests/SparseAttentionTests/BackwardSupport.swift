@@ -1,12 +1,7 @@
+import Glibc
 import Kernels
 import LagKV
 import SparseAttention
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Gradients of queries `[tokens, queryHeads, headDim]`, keys and values `[kvHeads, rows, headDim]`.
 struct AttentionGradients: Equatable {

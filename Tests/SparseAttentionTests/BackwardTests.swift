@@ -1,12 +1,7 @@
+import Glibc
 import LagKV
 import SparseAttention
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Queries over `rows` rows, of which the first `open` are seen by all and the rest at their positions.
 private struct Problem {

@@ -1,12 +1,7 @@
+import Glibc
 import Kernels
 import LagKV
 import SparseAttention
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Elements `[heads, tokens, headDim]` in memory, and what they are as f32.
 final class Tensor {

@@ -1,9 +1,10 @@
 import StrictJSON
+import TestSupport
 import Testing
 
 @Suite struct ByteStringTableTests {
   @Test func agreesWithADictionary() {
-    var generator = Generator(3)
+    var generator = SeededGenerator(3)
     var table = ByteStringTable()
     var reference: [[UInt8]: Int] = [:]
     for _ in 0..<20_000 {
@@ -24,7 +25,7 @@ import Testing
 @Suite struct UTF8ScalarTests {
   /// Against the standard library, which validates UTF-8 on its own.
   @Test func agreesWithTheStandardLibrary() {
-    var generator = Generator(5)
+    var generator = SeededGenerator(5)
     let leads: [UInt8] = [
       0x41, 0x7F, 0x80, 0xBF, 0xC1, 0xC2, 0xDF, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5, 0x9F, 0xA0, 0x8F, 0x90,
     ]

@@ -1,4 +1,5 @@
 import StrictJSON
+import TestSupport
 import Testing
 
 private let sample = Array(
@@ -39,7 +40,7 @@ private let sample = Array(
 
   /// Skipping and reading agree about what is JSON, whatever stands there.
   @Test func mutationsNeverTrap() {
-    var generator = Generator(7)
+    var generator = SeededGenerator(7)
     let interesting = Array("{}[]\",:\\u0eE-+.123 tfn\u{1}\u{80}é".utf8) + [0xFF, 0xC0]
     var refused = 0
     for round in 0..<20_000 {
@@ -82,18 +83,5 @@ private let sample = Array(
     for text in ["", "-1", "01", "1.0", "1e0", "9223372036854775808", "a", "\"1\""] {
       #expect(throws: JSONError.self) { try read(text) }
     }
-  }
-}
-
-/// SplitMix64.
-struct Generator: RandomNumberGenerator {
-  var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

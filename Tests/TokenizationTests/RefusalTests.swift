@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenization
 
@@ -257,7 +258,7 @@ private let refusals: [Refusal] = [
       Array(whole), file(added: added(""), postProcessor: template("[]")), try Fixtures.bytes("prefixed"),
     ]
     let interesting = Array(#"{}[]",:\-0129eE nulltruefalse"#.utf8) + [0, 0xFF, 0xC4, 0xA0]
-    var generator = Generator(11)
+    var generator = SeededGenerator(11)
     var refused = 0
     let rounds = longTests ? 20_000 : 1500
     for round in 0..<rounds {

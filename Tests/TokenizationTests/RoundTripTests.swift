@@ -1,16 +1,17 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenization
 
 /// Random text of several kinds, from one scalar to a few dozen.
 private struct RandomText {
-  var generator: Generator
+  var generator: SeededGenerator
   private static let plain = Array(" \t\n\r'.,;:!?0123456789eatoinshrdluEATOINS".unicodeScalars)
   private static let awkward = Array(
     "\u{301}\u{323}\u{200D}\u{FE0F}\u{A0}\u{3000}\u{2028}\u{85}\u{180E}\0é한\u{1112}\u{1161}\u{11AB}天😀🇩🇪👍🏽אع٣\u{17F}’"
       .unicodeScalars)
 
-  init(_ seed: UInt64) { generator = Generator(seed) }
+  init(_ seed: UInt64) { generator = SeededGenerator(seed) }
 
   mutating func scalar(_ kind: Int) -> Unicode.Scalar {
     switch kind {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenization
 
@@ -94,7 +95,7 @@ import Tokenization
   }
 
   @Test func randomTriesAreSurvived() {
-    var random = Randomness(state: 5)
+    var random = SeededGenerator(5)
     var loaded = 0
     for _ in 0..<2_000 * SentencePieceFixtures.effort {
       var trie = chain(Int.random(in: 1...6, using: &random))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Tokenization
 
 /// The committed models and goldens; `tools/compare/train_sentencepiece.py` made them.
@@ -11,7 +12,7 @@ enum SentencePieceFixtures {
   }
 
   /// How much longer than usual `make test-long` runs what is random.
-  static let effort = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1" ? 50 : 1
+  static let effort = longTests ? 50 : 1
 
   /// Without begin-of-text, as the Python package encodes.
   static func tokenizer(_ model: String) throws -> SentencePieceTokenizer {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenization
 
@@ -35,7 +36,7 @@ import Tokenization
 
   @Test(arguments: ["bpe", "unigram"]) func changedBytesAreSurvived(_ name: String) throws {
     let model = try SentencePieceFixtures.bytes(name + ".model")
-    var random = Randomness(state: 4)
+    var random = SeededGenerator(4)
     var loaded = 0
     for round in 0..<200 * SentencePieceFixtures.effort {
       var changed = model

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenization
 
@@ -10,11 +11,11 @@ import Tokenization
     "7", "42", "'s", ".", ", ", "<s>", "\u{7F}", "ﬁ", "\u{200B}", "Ж", "\u{1}", "½", "x x",
   ]
 
-  static func text(_ random: inout Randomness, fragments count: Int, also: [String] = []) -> [UInt8] {
+  static func text(_ random: inout SeededGenerator, fragments count: Int, also: [String] = []) -> [UInt8] {
     (0..<count).flatMap { _ in (fragments + also).randomElement(using: &random)?.utf8.map { $0 } ?? [] }
   }
 
-  static func scalars(_ random: inout Randomness, _ count: Int) -> [UInt8] {
+  static func scalars(_ random: inout SeededGenerator, _ count: Int) -> [UInt8] {
     var text = String.UnicodeScalarView()
     while text.count < count {
       let limit: UInt32 = [0x80, 0x800, 0x1_0000, 0x11_0000].randomElement(using: &random) ?? 0x80
@@ -27,7 +28,7 @@ import Tokenization
 
   @Test func textComesBackWithByteFallback() throws {
     let tokenizer = try SentencePieceFixtures.tokenizer("bpe")
-    var random = Randomness(state: 1)
+    var random = SeededGenerator(1)
     for round in 0..<20_000 * SentencePieceFixtures.effort {
       let text =
         round % 2 == 0
@@ -42,7 +43,7 @@ import Tokenization
 
   @Test(arguments: ["bpe", "unigram"]) func partsGiveTheTokensOfTheWhole(_ model: String) throws {
     let tokenizer = try SentencePieceFixtures.tokenizer(model)
-    var random = Randomness(state: 2)
+    var random = SeededGenerator(2)
     for _ in 0..<5_000 {
       let text = Self.text(&random, fragments: Int.random(in: 0...40, using: &random), also: ["\u{2581}"])
       for isBeginning in [true, false] {
@@ -71,7 +72,7 @@ import Tokenization
       "\u{2581}a", "a\u{2581}", "\u{2581}\u{2581}", "a\n", "\u{2581}\n", "\n\u{2581}", "b\u{2581}a", "ab",
       "\u{2581}ab", "\u{2581}\u{2581}\u{2581}",
     ]
-    var random = Randomness(state: 3)
+    var random = SeededGenerator(3)
     for round in 0..<60 {
       let chosen = merged.shuffled(using: &random).prefix(Int.random(in: 0...6, using: &random)).enumerated()
         .map {
@@ -151,7 +152,7 @@ import Tokenization
   @Test func manyThreadsUseOneTokenizer() async throws {
     let tokenizer = try SentencePieceFixtures.tokenizer("unigram")
     let texts = (0..<8).map { seed in
-      var random = Randomness(state: UInt64(seed))
+      var random = SeededGenerator(UInt64(seed))
       return Self.text(&random, fragments: 2_000)
     }
     let expected = try texts.map { try tokenizer.encode($0, isBeginning: true) }

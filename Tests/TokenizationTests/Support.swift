@@ -2,8 +2,6 @@ import Foundation
 import StrictJSON
 import Tokenization
 
-let longTests = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1"
-
 /// The committed tokenizers and what the reference library makes of the golden texts (tools/compare/train_tokenizers.py).
 enum Fixtures {
   static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -42,18 +40,5 @@ extension JSONValue {
       guard case .integer(let id) = value, let id = UInt32(exactly: id) else { throw Missing(what: "an id") }
       return id
     }
-  }
-}
-
-/// SplitMix64.
-struct Generator: RandomNumberGenerator {
-  var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenization
 
@@ -20,7 +21,7 @@ import Tokenization
   }
 
   @Test func whateverTheCutsTheTextEndsAtTheFirstStopString() throws {
-    var random = Randomness(state: 7)
+    var random = SeededGenerator(7)
     let alphabet = ["a", "b", "ab", "é", "水", "👍"]
     func word(_ range: ClosedRange<Int>) -> String {
       (0..<Int.random(in: range, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" }
@@ -48,7 +49,7 @@ import Tokenization
   }
 
   @Test func nothingWaitsLongerThanItMust() throws {
-    var random = Randomness(state: 8)
+    var random = SeededGenerator(8)
     for _ in 0..<5_000 {
       let bytes = (0..<Int.random(in: 1...24, using: &random)).map { _ in
         ([0x61, 0x62, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0xFF] as [UInt8]).randomElement(

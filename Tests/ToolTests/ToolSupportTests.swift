@@ -11,15 +11,6 @@ import ToolSupport
   func bytes(_ count: Int, _ text: String) { #expect(Units.bytes(count) == text) }
 
   @Test(arguments: [
-    ("0", 0), ("4096", 4096), ("64GiB", 64 << 30), ("64 gib", 64 << 30), ("64G", 64 << 30), ("1.5KiB", 1536),
-    ("2GB", 2_000_000_000), ("17 B", 17),
-  ])
-  func parsing(_ text: String, _ bytes: Int) { #expect(Units.parseBytes(text) == bytes) }
-
-  @Test(arguments: ["", "GiB", "-1", "1.2.3", "5 bananas", "5Kb5", "99999PiB", "1e3"])
-  func nonsenseIsNoSize(_ text: String) { #expect(Units.parseBytes(text) == nil) }
-
-  @Test(arguments: [
     (0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567"), (.min, "-9,223,372,036,854,775,808"),
   ])
   func counts(_ value: Int, _ text: String) { #expect(Units.count(value) == text) }

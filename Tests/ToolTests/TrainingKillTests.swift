@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 import ToolSupport
 
 /// Runs that are killed over and over: the trainer, and the daemon, five times in each phase.
 @Suite(
   .serialized,
-  .enabled(if: ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1", "long: make test-long"))
+  .enabled(if: longTests, "long: make test-long"))
 struct TrainingKillTests {
   /// Runs of this many steps have each phase often enough.
   private static let steps = ["--steps", "8", "--evaluate-every", "4"]

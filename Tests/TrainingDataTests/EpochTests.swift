@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 import TrainingData
 
 @Suite struct EpochTests {
   /// A folder of texts and records of random lengths. Their tokens, all documents one after another, are 0, 1, 2, ….
   private func numbered(
-    documents: Int, maximum: Int, _ random: inout Randomness
+    documents: Int, maximum: Int, _ random: inout SeededGenerator
   ) throws -> (folder: Folder, counts: [Int]) {
     let folder = try Folder()
     var counts: [Int] = []
@@ -23,7 +24,7 @@ import TrainingData
   }
 
   @Test func inEveryEpochEachTokenIsInOnePieceAndEachTargetInOne() throws {
-    var random = Randomness(state: 7)
+    var random = SeededGenerator(7)
     for round in 0..<10 {
       let maximum = [4, 5, 16, 50][round % 4]
       let (folder, counts) = try numbered(
@@ -64,7 +65,7 @@ import TrainingData
   }
 
   @Test func anOrderDrawsAllOfACorpus() throws {
-    var random = Randomness(state: 8)
+    var random = SeededGenerator(8)
     // More documents than the table of pieces keeps sums of.
     let (folder, counts) = try numbered(documents: 9_000, maximum: 12, &random)
     try folder.write("b.txt", "a text of its own")

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenization
 import TrainingData
@@ -48,7 +49,7 @@ import TrainingData
   }
 
   /// Ascending ranges within a text, apart or touching.
-  private func ranges(_ count: Int, _ random: inout Randomness) -> [[Int]] {
+  private func ranges(_ count: Int, _ random: inout SeededGenerator) -> [[Int]] {
     var ranges: [[Int]] = []
     var from = Int.random(in: 0...3, using: &random)
     while from < count {
@@ -60,7 +61,7 @@ import TrainingData
   }
 
   @Test func onlyTheOthersAreTargetsInEveryEpochAndEachIsOnce() throws {
-    var random = Randomness(state: 21)
+    var random = SeededGenerator(21)
     for tokenizer: any Tokenizer in [ByteTokenizer(), Triples()] {
       var lines: [Line] = []
       for _ in 0..<200 {

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import TrainingData
 
 @Suite struct PieceCutsTests {
   @Test func everyTokenLiesInExactlyOnePiece() {
-    var random = Randomness(state: 1)
+    var random = SeededGenerator(1)
     for _ in 0..<20_000 {
       let maximum = Int.random(in: 4...40, using: &random)
       let count = Int.random(in: 2...6 * maximum, using: &random)
@@ -31,7 +32,7 @@ import TrainingData
   }
 
   @Test func laterEpochsAreCutInMostPlaces() {
-    var random = Randomness(state: 2)
+    var random = SeededGenerator(2)
     for count in [65, 66, 90, 95, 96, 97, 98, 120, 126, 127, 128, 1000] {
       let cuts = PieceCuts(count: count, maximum: 64)
       let firsts = Set((0..<20_000).map { _ in cuts.range(ofPiece: 0, epoch: 1, bits: random.next()).count })

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenization
 import TrainingData
@@ -93,7 +94,7 @@ import TrainingData
     let epochs = try [sound.epoch(source: 0), sound.epoch(source: 1)]
     let names = try files(folder)
     let originals = try names.map { try folder.bytes("spool/" + $0) }
-    var random = Randomness(state: 6)
+    var random = SeededGenerator(6)
     var refused: [String: Int] = [:]
     let rounds = longTests ? 1_000 : 60
     for round in 0..<rounds {

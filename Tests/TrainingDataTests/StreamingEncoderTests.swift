@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import TestSupport
 import Testing
 import Tokenization
 import TrainingData
@@ -55,7 +56,7 @@ private struct PairTokenizer: Tokenizer {
 @Suite struct StreamingEncoderTests {
   /// Tokens of a text that comes in blocks, and how many of them came before its end.
   private func stream(
-    _ text: [UInt8], _ encoder: TextEncoder, begins: Bool, partBytes: Int, _ random: inout Randomness
+    _ text: [UInt8], _ encoder: TextEncoder, begins: Bool, partBytes: Int, _ random: inout SeededGenerator
   ) throws -> (tokens: [UInt32], early: Int) {
     var stream = StreamingEncoder(encoder, begins: begins, partBytes: partBytes)
     var tokens: [UInt32] = []
@@ -75,7 +76,7 @@ private struct PairTokenizer: Tokenizer {
     let tokenizer = try Fixtures.tokenizer(name)
     let texts = try Fixtures.texts()
     #expect(texts.count > 700)
-    var random = Randomness(state: 3)
+    var random = SeededGenerator(3)
     let separators = ["", " ", "\n", "\n\n", "  ", ". ", "，"].map { Array($0.utf8) }
     var early = 0
     for round in 0..<(longTests ? 200 : 6) {
@@ -99,7 +100,7 @@ private struct PairTokenizer: Tokenizer {
   func runsHaveTheTokensOfTheWholeText(name: String) throws {
     let tokenizer = try Fixtures.tokenizer(name)
     let encoder = try TextEncoder(tokenizer, addsSpecialTokens: true)
-    var random = Randomness(state: 4)
+    var random = SeededGenerator(4)
     let units = ["=", "-", "a", "ab", "the", "7", " ", "\n", "\r\n", "é", "水", "the cat, ", "。水"]
     for unit in units {
       for lead in ["", "x", "12 "] {
@@ -113,7 +114,7 @@ private struct PairTokenizer: Tokenizer {
 
   @Test func aRunIsNotCutOutOfStep() throws {
     let encoder = try TextEncoder(PairTokenizer(), addsSpecialTokens: true)
-    var random = Randomness(state: 6)
+    var random = SeededGenerator(6)
     var early = 0
     for round in 0..<60 {
       let run = String(repeating: "=", count: 6_000 + round)
@@ -145,7 +146,7 @@ private struct PairTokenizer: Tokenizer {
 
   @Test func bytesThatAreNotUTF8AreFoundWithTheirLine() throws {
     let encoder = try TextEncoder(ByteTokenizer(), addsSpecialTokens: true)
-    var random = Randomness(state: 5)
+    var random = SeededGenerator(5)
     for _ in 0..<200 {
       let lines = Int.random(in: 0...3_000, using: &random)
       let good = (0..<lines).flatMap { _ in Array("aé水👍\n".utf8) }

@@ -3,8 +3,6 @@ import Testing
 import Tokenization
 import TrainingData
 
-let longTests = ProcessInfo.processInfo.environment["LAGOON_LONG_TESTS"] == "1"
-
 /// A folder that is gone when the test is.
 final class Folder {
   let path: String
@@ -82,17 +80,4 @@ extension Corpus {
 extension TrainingDocument {
   var text: String { String(decoding: tokens.map { UInt8($0) }, as: UTF8.self) }
   var targetText: String { String(decoding: targets.compactMap { $0.map { UInt8($0) } }, as: UTF8.self) }
-}
-
-/// SplitMix64: the same on every machine.
-struct Randomness: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
-  }
 }

@@ -14,34 +14,34 @@ import LagKV
 ///
 /// Which rows are kept is the caller's affair: kept rows are counted in a stream per KV head, `geometry.kept`
 /// of each partition, in order. Pure: positions in, positions out.
-public struct LRSAReplay: Sendable, Hashable {
-  public let geometry: TokenGeometry
+struct LRSAReplay: Sendable, Hashable {
+  let geometry: TokenGeometry
   /// Tokens of the document.
-  public let tokens: Int
+  let tokens: Int
 
-  public init(geometry: TokenGeometry, tokens: Int) {
+  init(geometry: TokenGeometry, tokens: Int) {
     precondition(tokens >= 0)
     self.geometry = geometry
     self.tokens = tokens
   }
 
   /// Some consecutive queries and what they see.
-  public struct Chunk: Sendable, Hashable {
+  struct Chunk: Sendable, Hashable {
     /// The positions of the queries: sinks only, or some of one partition.
-    public let positions: Range<Int>
+    let positions: Range<Int>
     /// The partition, or nil for sinks.
-    public let partition: Int?
+    let partition: Int?
     /// Positions of sinks, seen causally.
-    public let sinks: Range<Int>
+    let sinks: Range<Int>
     /// How many rows from the start of the stream of kept rows all the queries see.
-    public let keptRows: Int
+    let keptRows: Int
     /// Positions after the sinks that are seen causally: the partition before, whole, and the own one up to the
     /// last query.
-    public let window: Range<Int>
+    let window: Range<Int>
   }
 
   /// The chunk of the queries at these positions, which do not cross an end of the sinks or of a partition.
-  public func chunk(_ positions: Range<Int>) -> Chunk {
+  func chunk(_ positions: Range<Int>) -> Chunk {
     precondition(positions.lowerBound >= 0 && positions.upperBound <= tokens && !positions.isEmpty)
     let partition = geometry.partition(ofPosition: positions.lowerBound)
     precondition(geometry.partition(ofPosition: positions.upperBound - 1) == partition)
@@ -58,7 +58,7 @@ public struct LRSAReplay: Sendable, Hashable {
   }
 
   /// The document in chunks, ascending: cut where the queries' view changes and every `length` positions.
-  public func chunks(ofAtMost length: Int = .max) -> [Chunk] {
+  func chunks(ofAtMost length: Int = .max) -> [Chunk] {
     precondition(length >= 1)
     return geometry.segments(from: 0, count: tokens).flatMap { segment in
       let positions = segment.positions
@@ -70,7 +70,7 @@ public struct LRSAReplay: Sendable, Hashable {
   }
 
   /// The rows of the stream of kept rows that are of this partition.
-  public func keptRows(ofPartition partition: Int) -> Range<Int> {
+  func keptRows(ofPartition partition: Int) -> Range<Int> {
     partition * geometry.kept..<(partition + 1) * geometry.kept
   }
 }
