@@ -53,8 +53,7 @@ extension Session {
         session: configuration.name, layer: layer)
     }
     let segments = plan.geometry.segments(from: first, count: count)
-    for case .partition(let p, _, _) in segments.prefix(1)
-    where !plan.archive && max(0, p - 1) < plan.scored(tokens) {
+    for case .partition(let p, _, _) in segments where !plan.archive && max(0, p - 1) < plan.scored(tokens) {
       throw StoreError(
         .invalidArgument,
         "partition \(max(0, p - 1)) has left the window and the session keeps no archive: create it with one",
@@ -78,13 +77,14 @@ extension Session {
         "\(what) are [\(tensor.tokens), \(tensor.heads), \(tensor.headDim)]; expected are"
           + " [\(count), \(c.kvHeads), \(c.headDim)]", session: c.name, layer: layer)
     }
-    let plan = plan.layers[layer]
-    let rounded = UnsafeMutableRawBufferPointer.allocate(byteCount: plan.shape.rowBytes, alignment: 64)
+    let rowBytes = plan.layers[layer].shape.rowBytes
+    let rounded = UnsafeMutableRawBufferPointer.allocate(byteCount: rowBytes, alignment: 64)
     defer { rounded.deallocate() }
     try store.environment.read { view throws(StoreError) in
+      let record = try record(view)
       let rows = LayerRows(
-        stored: StoredLayer(record: try record(view), plan: plan, layer: layer), staged: nil,
-        validated: store.validated, decoder: decoder)
+        stored: StoredLayer(record: record, plan: self.plan(of: record).layers[layer], layer: layer),
+        staged: nil, validated: store.validated, decoder: decoder)
       for segment in segments {
         for run in try rows.runs(of: segment, view) {
           let positions = (run.first..<run.first + run.count).clamped(to: segment.positions)
@@ -96,7 +96,7 @@ extension Session {
                 c.elementType.rawValue, c.headDim)
               let stored =
                 (plane == 0 ? run.keys : run.values) + (head - run.heads.lowerBound) * run.headStride
-                + (position - run.first) * plan.shape.rowBytes
+                + (position - run.first) * rowBytes
               guard rounded.elementsEqual(UnsafeRawBufferPointer(start: stored, count: rounded.count)) else {
                 throw StoreError(
                   .recomputeMismatch,

@@ -70,6 +70,20 @@ import Testing
     #expect(again.logSumExp == first.logSumExp)
   }
 
+  /// Sinks are compared with the stored ones where they lie, also once the session was compressed; and tokens behind them that have left
+  /// the window are refused for what they are.
+  @Test func sinksOfACompressedSession() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(configuration(layers: 1, document: Self.document))
+    try session.ingest(Self.document, pieces(0..<Self.tokens, 50))
+    let before = try replay(session, 0..<4, layer: 0, checked: Self.document)
+    #expect(try store.recode("book", to: .zstd))
+    #expect(try replay(session, 0..<4, layer: 0, checked: Self.document) == before)
+    #expect(store.statistics.quarantinedRecords == 0)
+    #expect(code { _ = try replay(session, 0..<10, layer: 0) } == .invalidArgument)
+  }
+
   @Test func recomputedRowsThatDifferAreRefused() throws {
     let fixture = StoreFixture()
     let store = try fixture.open()
