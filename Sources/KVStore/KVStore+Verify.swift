@@ -32,10 +32,12 @@ extension KVStore {
       names = [Array(name.utf8)]
       _ = try environment.read { view throws(StoreError) in try self.record(name, view).tokens }
     } else {
-      try environment.read { view throws(StoreError) in
-        try view.forEach(.sessions) { key, _ in
-          names.append(Array(key))
-          return true
+      try noting(&report) { _ throws(StoreError) in
+        try environment.read { view throws(StoreError) in
+          try view.forEach(.sessions) { key, _ in
+            names.append(Array(key))
+            return true
+          }
         }
       }
     }
@@ -44,8 +46,20 @@ extension KVStore {
       let isEphemeral = try verify(session: key, &report, progress)
       if isEphemeral, ignoringEphemeral { report.damage.removeLast(report.damage.count - known) }
     }
-    if name == nil { try verifyOwners(&report) }
+    if name == nil { try noting(&report, verifyOwners) }
     return report
+  }
+
+  /// Runs a part of the check; damage that ends it is reported.
+  private func noting(
+    _ report: inout VerificationReport, _ body: (inout VerificationReport) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    do throws(StoreError) {
+      try body(&report)
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      report.damage.append(error)
+    }
   }
 
   /// The slabs of one session, some hundred a snapshot; the session may be committed to meanwhile.
@@ -70,16 +84,22 @@ extension KVStore {
       var expected: [RowKey] = []
       let stored = StoredLayer(record: record, plan: plan.layers[layer], layer: layer)
       try stored.forEachSlab { expected.append($0.header.key) }
-      for start in stride(from: 0, to: expected.count, by: 256) {
-        let batch = expected[start..<min(start + 256, expected.count)]
-        let goOn = try environment.read { view throws(StoreError) in
-          guard let now = try? self.record(name, view), now.rows == record.rows else { return false }
+      var checked = 0
+      while checked < expected.count {
+        let end = try environment.read { view throws(StoreError) -> Int? in
+          guard let now = try? self.record(name, view), now.rows == record.rows else { return nil }
           let current = StoredLayer(record: now, plan: plan.layers[layer], layer: layer)
-          for key in batch { try check(key, current, view, &report) }
-          return true
+          var next = checked
+          while next < min(checked + 256, expected.count) {
+            let goesOn = try check(expected[next], current, view, &report)
+            next += 1
+            if !goesOn { break }
+          }
+          return next
         }
         // Deleted meanwhile, or its rows are somewhere else now.
-        if !goOn { return try verify(session: key, &report, progress) }
+        guard let end else { return try verify(session: key, &report, progress) }
+        checked = end
         progress?(report.records, report.bytes)
       }
       try verifyFrames(name, record, stored, &report)
@@ -87,19 +107,20 @@ extension KVStore {
     return isEphemeral
   }
 
+  /// - Returns: whether the snapshot can still be used: LMDB refuses everything in one in which it has met a damaged page.
   private func check(
     _ key: RowKey, _ layer: StoredLayer, _ view: borrowing ReadTransaction, _ report: inout VerificationReport
-  ) throws(StoreError) {
+  ) throws(StoreError) -> Bool {
     let expected: StoredLayer.Expectation
     switch key.kind {
     case .kept: expected = layer.kept(key.index, group: key.group)
     case .archive, .coldKept: expected = layer.stream(key.kind, key.index)
     case .blocks:
-      guard let blocks = layer.plan.blocks else { return }
+      guard let blocks = layer.plan.blocks else { return true }
       expected = layer.blocks(key.index, blocks)
     case .window:
       let (p, i) = key.index.quotientAndRemainder(dividingBy: layer.plan.slabsPerPartition)
-      guard layer.plan.window(layer.record.tokens).contains(p) else { return }  // compressed meanwhile
+      guard layer.plan.window(layer.record.tokens).contains(p) else { return true }  // compressed meanwhile
       expected = layer.window(p, i, group: key.group)
     }
     report.records += 1
@@ -108,9 +129,11 @@ extension KVStore {
       let value = try layer.slab(expected, view, validated, fully: true)
       if key.kind == .kept { try checkPositions(expected, value, layer) }
       if key.kind == .blocks { try checkBlocks(expected, value, layer) }
+      return true
     } catch {
       guard error.code == .corrupt else { throw error }
-      report.damage.append(error)
+      report.damage.append(error.named(layer.record.configuration.name))
+      return error.systemCode == nil
     }
   }
 
@@ -194,6 +217,8 @@ extension KVStore {
   /// Every slab's extent is a session's or a deleted one's.
   private func verifyOwners(_ report: inout VerificationReport) throws(StoreError) {
     try environment.read { view throws(StoreError) in
+      let damagedTombstone = StoreError(.corrupt, "a deleted session's record is damaged")
+      _ = try Tombstone.all(view) { report.damage.append(damagedTombstone) }
       let owners = try Self.owners(view)
       let strangers = try Self.extents(view).filter { !owners.extents.contains($0) }
       for extent in strangers {

@@ -42,7 +42,7 @@ public final class KVStore: Sendable {
   /// - Throws: `locked` while another process has it, `incompatible`, `unclean` where a crash of the machine damaged it,
   ///   `quotaExceeded` where it holds more than `options.quotaBytes`, `invalidArgument` for impossible options.
   public init(path: String, options: StoreOptions) throws(StoreError) {
-    guard (8 << 20...1 << 46).contains(options.quotaBytes) else {
+    guard (8 << 20...StoreOptions.largestQuota).contains(options.quotaBytes) else {
       throw StoreError(
         .invalidArgument, "a quota of \(options.quotaBytes) bytes; it must be between 8 MiB and 64 TiB")
     }
@@ -110,7 +110,17 @@ public final class KVStore: Sendable {
       environment.close()
       throw error
     }
-    if previous?.mayBeDamaged(now: boot) ?? false { try checkAfterCrash(boot) }
+    if previous?.mayBeDamaged(now: boot) ?? false {
+      do throws(StoreError) {
+        try checkAfterCrash(boot)
+      } catch {
+        // `deinit` must not mark the store clean: what could not be checked stays in doubt.
+        book.withLock { $0.isClosed = true }
+        writer.stop()
+        environment.close()
+        throw error
+      }
+    }
     try endEphemeral(writer)
     try ageing?.start(self)
   }
@@ -215,10 +225,6 @@ extension KVStore {
   private func checkAfterCrash(_ boot: String) throws(StoreError) {
     let report = try verify(nil, ignoringEphemeral: true)
     if let damage = report.damage.first {
-      // Closing must not mark the store clean.
-      book.withLock { $0.isClosed = true }
-      writerThread?.stop()
-      environment.close()
       throw StoreError(
         .unclean,
         "the machine went down while this store was open with durability \"process\", and \(report.damage.count)"

@@ -12,7 +12,9 @@ public enum Durability: String, Sendable, CaseIterable {
 
 /// How a store is opened.
 public struct StoreOptions: Sendable {
-  /// Most bytes that the data file may take. A store keeps its quota's map for as long as it is open.
+  /// 64 TiB.
+  static let largestQuota = 1 << 46
+  /// Most bytes that the data file may take, at least 8 MiB. A store keeps its quota's map for as long as it is open.
   public var quotaBytes: Int
   public var durability: Durability
   /// How many threads may read at once, beside the workers of `pool`.

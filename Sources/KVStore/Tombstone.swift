@@ -1,5 +1,6 @@
 /// A deleted session whose slabs are still to be reclaimed. Key: the extent, big-endian u64. Value: magic u32 "LGTS",
-/// version u32, slabs left u64; little-endian.
+/// version u32, slabs left u64; little-endian. The key alone says what is to be reclaimed; the value, which has no checksum, is for
+/// counting.
 struct Tombstone: Sendable, Hashable {
   static let magic: UInt32 = 0x5354_474C
   var extent: UInt64
@@ -19,29 +20,38 @@ struct Tombstone: Sendable, Hashable {
     try transaction.put(.tombstones, Self.key(extent), encoded())
   }
 
-  static func decode(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StoreError)
-    -> Tombstone
-  {
+  /// Slabs left as a value has it; nil where it is damaged.
+  private static func slabs(_ value: UnsafeRawBufferPointer) -> Int? {
     var input = ByteReader(value)
-    guard key.count == 8, value.count == 16, input.get(UInt32.self) == magic, input.get(UInt32.self) == 1,
-      let slabs = input.get(UInt64.self)
-    else { throw StoreError(.corrupt, "a deleted session's record is damaged") }
-    return Tombstone(
-      extent: UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)), slabs: Int(clamping: slabs))
+    guard value.count == 16, input.get(UInt32.self) == magic, input.get(UInt32.self) == 1,
+      let slabs = input.get(UInt64.self), slabs <= UInt64(StoreOptions.largestQuota / SlabShape.storedBytes)
+    else { return nil }
+    return Int(slabs)
   }
 
-  static func all(_ view: borrowing ReadTransaction) throws(StoreError) -> [Tombstone] {
+  /// All of them, those whose value is damaged with no slabs left.
+  ///
+  /// - Parameter onDamage: called for each damaged record.
+  static func all(
+    _ view: borrowing ReadTransaction, onDamage: () -> Void = {}
+  ) throws(StoreError) -> [Tombstone] {
     var found: [Tombstone] = []
-    try view.forEach(.tombstones) { key, value throws(StoreError) in
-      found.append(try decode(key: key, value: value))
+    try view.forEach(.tombstones) { key, value in
+      let slabs = slabs(value)
+      if slabs == nil || key.count != 8 { onDamage() }
+      if key.count == 8 {
+        found.append(
+          Tombstone(extent: UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)), slabs: slabs ?? 0))
+      }
       return true
     }
     return found
   }
 
-  /// Slabs of all deleted sessions that are still there.
+  /// Slabs of all deleted sessions that are still there; not more than there are slabs.
   static func slabs(_ view: borrowing ReadTransaction) throws(StoreError) -> Int {
-    try all(view).reduce(0) { $0 + $1.slabs }
+    let counted = try all(view).reduce(0) { $0 + $1.slabs }
+    return min(counted, view.size(.rows).overflowPages / SlabShape.pages)
   }
 
   /// Deletes at most `limit` slabs of deleted sessions, and the tombstones of those of which none is left.
