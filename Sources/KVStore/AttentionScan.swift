@@ -123,7 +123,7 @@ extension Session {
         var now = VisibleRows.all(plan, tokens: record.tokens)
         if let known { now = known }
         if isFirst { try addWindow(now, rows, view, visitor) }
-        try addKept(now, slabs: index..<next, rows, view, visitor)
+        try addKept(now, index..<next, rows, view, visitor)
         visitor.flush(pool: store.options.pool)
         return Scanned(
           rows: now, tokens: isFirst ? record.tokens : scanned.tokens, plan: plan, next: next)
@@ -139,7 +139,7 @@ extension Session {
     var rows: VisibleRows?
     var tokens: Int
     var plan: LayerPlan
-    /// Slab index of the kept stream with which the next snapshot begins.
+    /// Index of the kept stream with which the next snapshot begins.
     var next: Int
   }
 
@@ -156,8 +156,9 @@ extension Session {
     }
   }
 
+  /// - Parameter indices: as ``LayerPlan/scannedIndices(_:)`` counts them.
   private func addKept(
-    _ visible: VisibleRows, slabs: Range<Int>, _ rows: LayerRows, _ view: borrowing ReadTransaction,
+    _ visible: VisibleRows, _ indices: Range<Int>, _ rows: LayerRows, _ view: borrowing ReadTransaction,
     _ visitor: some RowVisitor
   ) throws(StoreError) {
     let slots = rows.plan.shape.slots
@@ -165,18 +166,16 @@ extension Session {
     let pool = store.options.pool
     if let blocks = rows.plan.blocks {
       let sinks = min(visible.kept, rows.plan.sinks)
-      if slabs.lowerBound == 0 {
+      if indices.lowerBound == 0 {
         visitor.add(
           try rows.keptSlabRuns(0..<sinks, view), of: .kept, type, causal: visible.keptIsCausal, pool: pool)
       }
-      let total = (visible.kept - sinks) / blocks.kept * blocks.perPartition
-      let numbers = (slabs.lowerBound * blocks.perSlab..<slabs.upperBound * blocks.perSlab).clamped(
-        to: 0..<total)
+      let numbers = indices.clamped(to: 0..<rows.plan.keptIndices(visible.kept))
       let places = try rows.blockPlaces(numbers, blocks, view)
       if !places.isEmpty { visitor.add(places.map(\.rows), pool: pool) }
       return
     }
-    let range = min(visible.kept, slabs.lowerBound * slots)..<min(visible.kept, slabs.upperBound * slots)
+    let range = min(visible.kept, indices.lowerBound * slots)..<min(visible.kept, indices.upperBound * slots)
     if rows.plan.hasColdFrames, range.upperBound > rows.plan.sinks {
       let assembled = try AssembledSlabs(range, rows, view, pool: store.slabPool)
       withExtendedLifetime(assembled) {
@@ -191,20 +190,40 @@ extension Session {
 }
 
 extension LayerPlan {
-  /// Slab indices of the kept stream that one snapshot of about `slabs` slabs reads: transactions end, whatever the length of the session. Where
-  /// the kept rows come out of frames, as many as make a split of attention: so the splits, and with them the bits, are the same in both
-  /// codecs.
+  /// Indices of the kept stream that one snapshot of about `slabs` slabs reads: transactions end, whatever the length of the session. An index
+  /// is a slab of each group, or a block where rows have 8 bits.
+  ///
+  /// The end of a snapshot ends a split of attention. So that the splits, and with them a query's bits, depend neither on `slabs` nor on the
+  /// codec, each snapshot ends where a split would.
   fileprivate func scannedIndices(_ slabs: Int) -> Int {
-    let most = max(1, slabs / shape.groups)
-    let split = min(most, AttentionAccumulator.blocksPerSplit(rows: shape.slots))
-    return hasColdFrames ? split : most / split * split
+    if let blocks {
+      // Splits are counted by the rows of the first block, so each snapshot begins with the first one of a partition.
+      let parts = leastCommonMultiple(
+        AttentionAccumulator.blocksPerSplit(rows: blocks.rows), blocks.parts)
+      let whole = parts * blocks.kvHeads
+      return max(whole, slabs * blocks.perSlab / whole * whole)
+    }
+    let whole = AttentionAccumulator.blocksPerSplit(rows: shape.slots)
+    // Where a row takes more than half of a slab, a whole split would be too much to put together out of frames.
+    let most = max(1, Self.assembledSlabs / shape.groups)
+    if hasColdFrames || whole > most { return min(whole, most) }
+    return max(whole, slabs / shape.groups / whole * whole)
   }
 
-  /// Slab indices over which a scan of the first `rows` rows of the kept stream goes.
+  /// Slabs that rows out of frames are put together into at a time, 35 MB.
+  private static let assembledSlabs = 512
+
+  /// Indices over which a scan of the first `rows` rows of the kept stream goes.
   fileprivate func keptIndices(_ rows: Int) -> Int {
     guard let blocks else { return shape.slabs(rows) }
-    return max(0, rows - sinks) / blocks.kept * blocks.perPartition / blocks.perSlab + 1
+    return max(0, rows - sinks) / blocks.kept * blocks.perPartition
   }
+}
+
+private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
+  var (divisor, rest) = (a, b)
+  while rest > 0 { (divisor, rest) = (rest, divisor % rest) }
+  return a / divisor * b
 }
 
 extension Session {

@@ -165,6 +165,26 @@ import Testing
     }
   }
 
+  /// Few queries go through more rows in a snapshot than many do. Rows of 96 heads take more than half of a slab; blocks of one row of 8
+  /// heads fill more than 512 slabs.
+  @Test(arguments: [(96, 128, Codec.raw, 1.0, 700), (96, 128, .zstd, 1, 300), (8, 1024, .q8, 0.5, 1500)])
+  func aQuerysBitsDoNotDependOnThoseBesideIt(
+    kvHeads: Int, headDim: Int, codec: Codec, ratio: Double, tokens: Int
+  ) throws {
+    let document = Document(kvHeads: kvHeads, headDim: headDim, queryHeads: kvHeads)
+    let fixture = StoreFixture()
+    let session = try fixture.open().create(
+      configuration(layers: 1, document: document, sinks: 0, lag: 2, ratio: ratio, codec: codec))
+    try session.ingest(document, pieces(0..<tokens, 50), commitEvery: 2, capacity: 100)
+    let many = try session.attend(document, queries: 0..<20, layer: 0)
+    let row = kvHeads * headDim
+    for query in [0, 13] {
+      let one = try session.attend(document, queries: query..<query + 1, layer: 0)
+      #expect(one.out[...] == many.out[query * row..<(query + 1) * row])
+      #expect(one.logSumExp[...] == many.logSumExp[query * kvHeads..<(query + 1) * kvHeads])
+    }
+  }
+
   @Test func anEmptySessionGivesNothing() throws {
     let fixture = StoreFixture()
     let store = try fixture.open()
