@@ -32,11 +32,17 @@ extension KVStore {
     try Recoding.run(self, name, to: codec, goesOn: goesOn)
   }
 
+  /// Leaves a recoding behind, as one does whose end could not be written.
+  package func leaveRecoding() throws { _ = try beginRecoding() }
+
   /// What the thread that watches the sessions' ages does now and then.
   package func lookAtAges() { ageingIfAny?.lookThrough(self) }
 
   /// Changes that wait for the writer thread.
   package var queuedWrites: Int { writerIfAny?.queued ?? 0 }
+
+  /// Slabs that are remembered as checked, with room for those between them.
+  package var rememberedSlabs: Int { validated.count }
 
   /// Staging buffers that nobody uses and that have not been given back to the system.
   package var freeStagingBuffers: Int { slabPool.count }

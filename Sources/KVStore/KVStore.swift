@@ -28,6 +28,8 @@ public final class KVStore: Sendable {
     var written: Set<UInt64> = []
     /// How many overlays stand on a session, by its extent.
     var pinned: [UInt64: Int] = [:]
+    /// Some session's rows are being written anew.
+    var isRecoding = false
     /// The extent of the session whose rows change their place just now.
     var switching: UInt64?
     var commits = 0

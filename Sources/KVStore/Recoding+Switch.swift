@@ -34,14 +34,15 @@ extension KVStore {
   /// Takes an extent for rows that are no session's yet; one at a time.
   func beginRecoding() throws(StoreError) -> UInt64 {
     var extent: UInt64 = 0
-    try writer().submit(
-      WriteJob(cost: WriteCost(records: 2)) { transaction throws(StoreError) in
-        guard try Format.recoding(transaction.view) == nil else {
-          throw StoreError(.busy, "another session is being recoded")
-        }
+    let writer = try writer()
+    try writer.submit(
+      WriteJob(cost: WriteCost(records: 3)) { transaction throws(StoreError) in
+        // What one has left that could not be dropped when it failed.
+        try Self.buryRecoding(transaction)
         extent = try Format.takeExtent(transaction)
         try Format.put(recoding: extent, transaction)
       })
+    writer.noteTombstone()
     return extent
   }
 

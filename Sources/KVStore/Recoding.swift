@@ -42,6 +42,12 @@ final class Recoding {
     let raw = try SessionPlan(record.configuration).slabs(
       of: record.recoded(RowsPlace(extent: 0, codec: .raw)))
     try store.writer().checkRoom(slabs: raw, for: name)
+    let isFirst = store.book.withLock { book in
+      defer { book.isRecoding = true }
+      return !book.isRecoding
+    }
+    guard isFirst else { throw StoreError(.busy, "another session is being recoded", session: name) }
+    defer { store.book.withLock { $0.isRecoding = false } }
     let extent = try store.beginRecoding()
     do throws(StoreError) {
       let recoding = try Recoding(store, record, RowsPlace(extent: extent, codec: codec), goesOn)

@@ -5,12 +5,15 @@ import SparseAttention
 extension Session {
   /// Begins a backward pass over the session's tokens. The session must not grow until it has ended.
   ///
-  /// - Parameter detachedBefore: what the first step will say. Room is taken now for gradients of tokens from there on; for
-  ///   others as the steps descend.
+  /// - Parameters:
+  ///   - detachedBefore: what the first step will say. Room is taken now for gradients of tokens from there on; for others as the
+  ///     steps descend.
+  ///   - owner: where the last chunk's gradients count, which are kept for a call that is sent again.
   /// - Throws: `invalidArgument` without an archive, `quotaExceeded`, `diskFull`, `tooLarge`, `notFound`.
-  public func beginBackward(detachedBefore: Int = 0) throws(StoreError) -> BackwardPass {
+  public func beginBackward(detachedBefore: Int = 0, owner: StagingAccount) throws(StoreError) -> BackwardPass
+  {
     let record = try store.environment.read { view throws(StoreError) in try self.record(view) }
-    return try BackwardPass(self, record: record, detachedBefore: detachedBefore)
+    return try BackwardPass(self, record: record, detachedBefore: detachedBefore, owner: owner)
   }
 }
 

@@ -29,25 +29,31 @@ final class StagingReservation: Sendable {
   private let accounts: [StagingAccount]
   let bytes: Int
 
+  /// - Parameters:
+  ///   - what: what takes them, for the error.
+  ///   - hint: what to do where it is too much.
   /// - Throws: `tooLarge` where the bytes could never be reserved, `stagingFull` where they cannot now.
-  init(_ bytes: Int, owner: StagingAccount, total: StagingAccount) throws(StoreError) {
+  init(
+    _ bytes: Int, owner: StagingAccount, total: StagingAccount, for what: String = "this capacity",
+    hint: String = "ask for fewer tokens and commit more often"
+  ) throws(StoreError) {
     guard bytes <= owner.cap, bytes <= total.cap else {
       throw StoreError(
         .tooLarge,
-        "this capacity needs up to \(bytes) staged bytes; a connection may stage \(owner.cap) and all together"
-          + " \(total.cap): ask for fewer tokens and commit more often")
+        "\(what) needs up to \(bytes) staged bytes; a connection may stage \(owner.cap) and all together"
+          + " \(total.cap): \(hint)")
     }
     guard owner.reserve(bytes) else {
       throw StoreError(
         .stagingFull,
-        "this capacity needs up to \(bytes) staged bytes, and the connection has \(owner.bytes) of \(owner.cap) in use"
+        "\(what) needs up to \(bytes) staged bytes, and the connection has \(owner.bytes) of \(owner.cap) in use"
       )
     }
     guard total.reserve(bytes) else {
       owner.release(bytes)
       throw StoreError(
         .stagingFull,
-        "this capacity needs up to \(bytes) staged bytes, and all connections together have \(total.bytes) of"
+        "\(what) needs up to \(bytes) staged bytes, and all connections together have \(total.bytes) of"
           + " \(total.cap) in use: try again later")
     }
     accounts = [owner, total]

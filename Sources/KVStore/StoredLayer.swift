@@ -157,7 +157,10 @@ extension StoredLayer {
     guard found.checksum(of: value) == SlabHeader.storedChecksum(value) else {
       throw damage(expected, "its checksum is wrong", validated)
     }
-    validated.insert(found, at: value, isFinal: expected.isFinal)
+    let window = plan.window(record.tokens).lowerBound
+    validated.insert(
+      found, at: value, isFinal: expected.isFinal,
+      first: expected.header.key.kind == .window ? plan.windowIndex(window, 0) : 0)
     return value
   }
 

@@ -27,10 +27,32 @@ final class ValidatedSlabs: Sendable {
 
   /// Addresses of slab values; 0 where the slab has not been checked.
   private struct Places: Sendable {
-    var final: [UInt] = []
+    /// Of slabs that are final, from number `start` on.
+    private var final: [UInt] = []
+    private var start = 0
     var lastIndex = -1
     var lastGeneration: UInt64 = 0
     var last: UInt = 0
+
+    func final(_ index: Int) -> UInt {
+      index >= start && index - start < final.count ? final[index - start] : 0
+    }
+
+    mutating func setFinal(_ index: Int, _ address: UInt) {
+      guard index >= start else { return }
+      let missing = index - start + 1 - final.count
+      if missing > 0 { final.append(contentsOf: repeatElement(0, count: missing)) }
+      final[index - start] = address
+    }
+
+    var count: Int { final.count }
+
+    /// Forgets the slabs before number `index`, which nobody asks for any more.
+    mutating func forget(before index: Int) {
+      guard index > start else { return }
+      final.removeFirst(min(index - start, final.count))
+      start = index
+    }
   }
 
   private struct State: Sendable {
@@ -52,7 +74,7 @@ final class ValidatedSlabs: Sendable {
     let index = expected.key.index
     let address: UInt = state.withLock { state in
       guard let places = state.streams[Stream(expected.key)] else { return 0 }
-      if isFinal { return index < places.final.count ? places.final[index] : 0 }
+      if isFinal { return places.final(index) }
       return places.lastIndex == index && places.lastGeneration == expected.generation ? places.last : 0
     }
     return UnsafeRawPointer(bitPattern: address)
@@ -64,9 +86,9 @@ final class ValidatedSlabs: Sendable {
     guard !indices.isEmpty else { return KnownPlaces(first: 0, addresses: []) }
     let addresses = [UInt](unsafeUninitializedCapacity: indices.count) { target, count in
       state.withLock { state in
-        let final = state.streams[stream]?.final ?? []
+        let places = state.streams[stream] ?? Places()
         for (i, index) in indices.enumerated() {
-          target.initializeElement(at: i, to: index < final.count ? final[index] : 0)
+          target.initializeElement(at: i, to: places.final(index))
         }
       }
       count = indices.count
@@ -75,16 +97,16 @@ final class ValidatedSlabs: Sendable {
   }
 
   /// Notes a slab whose checksum was right.
-  func insert(_ header: SlabHeader, at place: UnsafeRawPointer, isFinal: Bool) {
+  ///
+  /// - Parameter first: the first slab of its stream that the session still has.
+  func insert(_ header: SlabHeader, at place: UnsafeRawPointer, isFinal: Bool, first: Int) {
     let index = header.key.index
     state.withLock { state in
       // Taken out and put back, so that the array is not copied.
       var places = state.streams.removeValue(forKey: Stream(header.key)) ?? Places()
       if isFinal {
-        if places.final.count <= index {
-          places.final.append(contentsOf: repeatElement(0, count: index + 1 - places.final.count))
-        }
-        places.final[index] = UInt(bitPattern: place)
+        places.forget(before: first)
+        places.setFinal(index, UInt(bitPattern: place))
       } else {
         places.lastIndex = index
         places.lastGeneration = header.generation
@@ -100,7 +122,7 @@ final class ValidatedSlabs: Sendable {
     state.withLock { state in
       if state.damaged.count < Self.damagedLimit { state.damaged.insert(key) }
       guard var places = state.streams.removeValue(forKey: Stream(key)) else { return }
-      if key.index < places.final.count { places.final[key.index] = 0 }
+      if places.final(key.index) != 0 { places.setFinal(key.index, 0) }
       if key.index == places.lastIndex { places.lastIndex = -1 }
       state.streams[Stream(key)] = places
     }
@@ -121,6 +143,9 @@ final class ValidatedSlabs: Sendable {
       state.damaged = state.damaged.filter { $0.extent != extent }
     }
   }
+
+  /// Numbers of slabs that there is a place for.
+  var count: Int { state.withLock { $0.streams.values.reduce(0) { $0 + $1.count } } }
 
   var damagedCount: Int { state.withLock { $0.damaged.count + $0.damagedSessions.count } }
 }

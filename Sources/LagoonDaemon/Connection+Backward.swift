@@ -9,7 +9,7 @@ extension Connection {
     try handles.requireRoom()
     let open = try handles.session(call.handle)
     let pass = try storing { () throws(StoreError) in
-      try open.session.beginBackward(detachedBefore: Int(clamping: call.detachedBefore))
+      try open.session.beginBackward(detachedBefore: Int(clamping: call.detachedBefore), owner: staging)
     }
     var reply = WireBackwardReply()
     reply.tokens = UInt64(pass.tokens)

@@ -185,6 +185,21 @@ import Testing
     }
   }
 
+  /// What is remembered of the window's slabs does not grow with all that ever were in it.
+  @Test func slabsThatLeftTheWindowAreForgotten() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(
+      configuration(layers: 1, document: Self.document, sinks: 0, lag: 2, ratio: 0.5))
+    var remembered: [Int] = []
+    for start in stride(from: 0, to: 400, by: 100) {
+      try session.ingest(Self.document, [start..<start + 100])
+      _ = try session.attend(Self.document, queries: 0..<1, layer: 0)
+      remembered.append(store.rememberedSlabs)
+    }
+    #expect(remembered[0] > 0 && remembered.allSatisfy { $0 <= 2 + 200 / 32 }, "\(remembered)")
+  }
+
   @Test func anEmptySessionGivesNothing() throws {
     let fixture = StoreFixture()
     let store = try fixture.open()

@@ -164,3 +164,10 @@ final class BackwardDocument {
       queries: dq.map { Float($0) }, keys: dk.map { Float($0) }, values: dv.map { Float($0) })
   }
 }
+
+extension Session {
+  /// With an account of its own.
+  func beginBackward(detachedBefore: Int = 0) throws -> BackwardPass {
+    try beginBackward(detachedBefore: detachedBefore, owner: StagingAccount(cap: 1 << 30))
+  }
+}

@@ -267,6 +267,27 @@ import Testing
     _ = try filled.session.beginBackward()
   }
 
+  /// The last chunk's gradients, which a pass keeps, count in their owner's account until the pass goes.
+  @Test func keptGradientsCountInTheAccount() throws {
+    let golden = try #require(Self.plain.first)
+    let filled = try Filled(golden, codec: .raw)
+    let end = golden.tokens
+    let bytes = { 4 * $0 * golden.headDim * (golden.queryHeads + 2 * golden.kvHeads) }
+    let owner = StagingAccount(cap: bytes(7))
+    do {
+      let pass = try filled.session.beginBackward(owner: owner)
+      #expect(code { _ = try filled.step(pass, layer: 2, end - 8..<end) } == .tooLarge)
+      _ = try filled.step(pass, layer: 2, end - 5..<end)
+      #expect(owner.bytes == bytes(5))
+      let other = try filled.session.beginBackward(owner: owner)
+      #expect(code { _ = try filled.step(other, layer: 2, end - 3..<end) } == .stagingFull)
+      for layer in [1, 0] { _ = try filled.step(pass, layer: layer, end - 5..<end) }
+      _ = try filled.step(pass, layer: 2, end - 11..<end - 5)
+      #expect(owner.bytes == bytes(6))
+    }
+    #expect(owner.bytes == 0)
+  }
+
   /// A bf16 session attends over rounded rows, its newest ones included: the gradients are those of an f32 session that was
   /// given the rounded rows, and not those of the exact ones.
   @Test func roundedSessionsGiveTheGradientsOfRoundedRows() throws {

@@ -188,6 +188,19 @@ import Testing
     #expect(code { _ = try store.recode("nobody", to: .zstd) } == .notFound)
   }
 
+  /// One that failed, and whose end could not be written either, does not stand in the way of the next.
+  @Test func whatOneLeavesBehindIsDropped() throws {
+    let fixture = StoreFixture()
+    let store = try fixture.open()
+    let session = try store.create(configuration(document: Self.document))
+    try session.ingest(Self.document, pieces(0..<200, 50))
+    try store.leaveRecoding()
+    #expect(try store.recode("book", to: .zstd))
+    #expect(try session.holds(Self.document, tokens: 200))
+    try Waiting.until { store.statistics.liveBytes == (try session.state().storedBytes) }
+    #expect(try store.verify(nil).damage.isEmpty)
+  }
+
   @Test func aFullStoreRefuses() throws {
     let fixture = StoreFixture()
     let store = try fixture.open(quota: 16 << 20)
