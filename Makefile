@@ -35,7 +35,7 @@ test-long: setup ## crash loops, long streams, fuzzing, and the suite under the 
 bench: build ## a few benchmarks, each as a ratio to this machine's own ceiling
 	@for name in attend append latency; do $(BIN)/lagoon-bench $$name || exit 1; done
 
-benchmarks: build ## every benchmark and docs/benchmarks.md (half an hour; PYTHON=.../python with torch: also beside PyTorch)
+benchmarks: build ## the benchmarks of docs/benchmarks.md (half an hour; PYTHON=.../python with torch: also beside PyTorch)
 	@PYTHON="$(PYTHON)" tools/scripts/benchmarks.sh benchmarks
 	@$(BIN)/lagoon-bench report benchmarks -o docs/benchmarks.md
 

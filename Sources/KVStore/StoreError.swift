@@ -1,6 +1,7 @@
 /// What went wrong in the store, where, and what to do about it.
 public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// The kinds of failure; each has a code of the same meaning on the wire.
+  /// The kinds of failure. On the wire `unclean` and `incompatible` are CORRUPT, `closed` is SHUTTING_DOWN, `locked` is INTERNAL; the others
+  /// have codes of their own names.
   public enum Code: String, Sendable, CaseIterable {
     case notFound, alreadyExists
     /// Another writer holds the session.

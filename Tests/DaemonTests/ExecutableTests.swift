@@ -151,7 +151,7 @@ import Testing
     let connection = try daemon.connect()
     #expect(connection.daemon.durability == "full")
     #expect(connection.daemon.limits.quotaBytes == 300 << 20)
-    #expect { _ = try connection.openSession("nobody") } throws: { _ in true }
+    #expect { _ = try connection.openSession("nobody") } throws: { ($0 as? LagoonError)?.code == .notFound }
     #expect(FileManager.default.fileExists(atPath: folder("configured")))
     #expect(!FileManager.default.fileExists(atPath: folder("unused")))
     try daemon.closeInput()

@@ -100,7 +100,10 @@ import Testing
   }
 
   /// Set LAGOON_SMALL_DISK to a folder on a file system of some 30 MB.
-  @Test(.enabled(if: ProcessInfo.processInfo.environment["LAGOON_SMALL_DISK"] != nil))
+  @Test(
+    .enabled(
+      if: ProcessInfo.processInfo.environment["LAGOON_SMALL_DISK"] != nil,
+      "needs a small disk: make test-long"))
   func aFullDiskIsSurvived() throws {
     let path = (ProcessInfo.processInfo.environment["LAGOON_SMALL_DISK"] ?? "") + "/store"
     let store = try KVStore(path: path, options: StoreOptions(quotaBytes: 1 << 30, durability: .full))

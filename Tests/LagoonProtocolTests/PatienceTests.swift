@@ -44,13 +44,15 @@ import Testing
     var patience = Patience()
     #expect(!patience.look { true })  // nobody looks where waits are long
     for _ in 0..<40 { patience.note(20_000, slept: false) }
-    var looks = 0
-    let found = patience.look {
-      looks += 1
-      return looks == 3
-    }
     // On a busy machine time may be up before.
-    #expect(found == (looks == 3))
+    let isFound = (0..<100).contains { _ in
+      var looks = 0
+      return patience.look {
+        looks += 1
+        return looks == 3
+      }
+    }
+    #expect(isFound)
     #expect(!patience.look { false })
   }
 }

@@ -50,18 +50,4 @@ import Testing
     #expect(PolicyKind(.UNRECOGNIZED(-1)) == nil)
     #expect(Codec(.UNRECOGNIZED(256)) == nil)
   }
-
-  @Test func tokenHashDependsOnIdsAndOrderAlone() {
-    let ids: [UInt32] = (0..<500).map { $0 &* 2_654_435_761 }
-    let whole = TokenHash.extend(TokenHash.empty, with: ids)
-    for cut in [0, 1, 7, 250, 499, 500] {
-      #expect(
-        TokenHash.extend(TokenHash.extend(TokenHash.empty, with: ids[..<cut]), with: ids[cut...]) == whole)
-    }
-    // Not contiguous.
-    #expect(TokenHash.extend(TokenHash.empty, with: ids.lazy.map { $0 }) == whole)
-    #expect(TokenHash.extend(TokenHash.empty, with: ids.reversed()) != whole)
-    #expect(TokenHash.extend(TokenHash.empty, with: ids.dropLast()) != whole)
-    #expect(TokenHash.extend(TokenHash.empty, with: []) == TokenHash.empty)
-  }
 }

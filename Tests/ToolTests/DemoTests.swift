@@ -85,8 +85,9 @@ struct DemoTests {
     #expect(tool.terminationStatus == 128 + signal)
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/tmp").isEmpty)
     #expect(processes(naming: folder + "/tmp").isEmpty)
-    // What failed because of the signal is nobody's error.
-    #expect(try !String(contentsOfFile: errors, encoding: .utf8).contains("Error"))
+    // What failed because of the signal is nobody's error. (A sanitizer's report may name types of errors.)
+    let lines = try String(contentsOfFile: errors, encoding: .utf8).split(separator: "\n")
+    #expect(!lines.contains { $0.hasPrefix("Error") })
   }
 
   @Test func impossibleLengthsAreRefused() throws {

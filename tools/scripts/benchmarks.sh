@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every benchmark, one after another, and writes what each printed to FOLDER/NAME.json (default: benchmarks). With PYTHON set to
+# Runs the benchmarks of docs/benchmarks.md, one after another, and writes what each printed to FOLDER/NAME.json (default: benchmarks). With PYTHON set to
 # the python of a virtual environment that has torch (and kvpress, if that is to be compared), also the comparisons of tools/compare. A result that is there is kept, so
 # that a run that was interrupted goes on; remove the folder for another run.
 set -euo pipefail

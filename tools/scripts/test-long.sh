@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long tests: crash loops, million-token streams, fuzzing, then the fast suite under each sanitizer. Every part is
+# The long tests: crash loops, million-token streams, a full disk, fuzzing, then the fast suite under each sanitizer. Every part is
 # bounded in time. A sanitizer that the toolchain refuses is reported with its output and fails the run.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,6 +26,7 @@ step() {  # NAME SECONDS COMMAND...
 
 $swift build -c release --build-tests || exit 1
 LAGOON_LONG_TESTS=1 step "long tests" 3600 $swift test -c release --skip-build
+step "a full disk" 300 tools/scripts/full-disk.sh
 step "fuzzing" 900 tools/fuzz/fuzz.sh 60
 for sanitizer in address thread; do
   LAGOON_SANITIZER=$sanitizer step "suite under the $sanitizer sanitizer" 3600 \
