@@ -9,7 +9,7 @@ extension Connection {
     try handles.requireRoom()
     let configuration = try Self.configuration(call.configuration)
     let session = try storing { () throws(StoreError) in try daemon.store.create(configuration) }
-    if configuration.ephemeral { ephemeral[configuration.name] = session }
+    if configuration.ephemeral { ephemeral[Array(configuration.name.utf8)] = session }
     logger.info("session created", metadata: ["session": "\(configuration.name)"])
     return try opened(session)
   }
@@ -49,17 +49,17 @@ extension Connection {
 
   func deleteSession(_ call: WireDeleteSession) throws(CallError) -> Answer {
     try storing { () throws(StoreError) in try daemon.store.delete(call.name) }
-    ephemeral[call.name] = nil
+    ephemeral[Array(call.name.utf8)] = nil
     logger.info("session deleted", metadata: ["session": "\(call.name)"])
     return .done
   }
 
   /// Ends the ephemeral sessions that this connection made. What cannot be ended now goes with the daemon.
   func endEphemeralSessions() {
-    for (name, session) in ephemeral {
+    for session in ephemeral.values {
       do throws(StoreError) {
         try daemon.store.end(session)
-        logger.info("ephemeral session ended", metadata: ["session": "\(name)"])
+        logger.info("ephemeral session ended", metadata: ["session": "\(session.configuration.name)"])
       } catch {
         logger.warning("an ephemeral session stays until the daemon ends: \(CallError(error).logLine)")
       }

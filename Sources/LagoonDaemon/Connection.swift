@@ -12,8 +12,9 @@ final class Connection {
   let staging: StagingAccount
   var logger: Logger
   var handles: Handles
-  /// Ephemeral sessions that this connection made, by name.
-  var ephemeral: [String: Session] = [:]
+  /// Ephemeral sessions that this connection made, by their names' bytes: the store, unlike a `String`, tells two spellings
+  /// of the same characters apart.
+  var ephemeral: [[UInt8]: Session] = [:]
   var arena: Arena?
   var saidHello = false
   /// The peer's user, as the kernel knows it.
