@@ -3,7 +3,7 @@ import LagoonProtocol
 extension Connection {
   /// Runs one call.
   func answer(_ call: WireRequest.OneOf_Call, _ regions: TensorRegions) throws(CallError) -> Answer {
-    if daemon.isStopping { throw CallError(.shuttingDown, "the daemon is shutting down") }
+    if daemon.isStopping { throw CallError.shuttingDown }
     switch call {
     case .hello(let call): return try hello(call)
     case _ where !saidHello:
