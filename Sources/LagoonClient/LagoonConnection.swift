@@ -119,6 +119,8 @@ public final class LagoonConnection {
     let connection = daemon.connectionID
     return VerificationSummary(
       records: Int(clamping: reply.records), bytes: Int(clamping: reply.bytes),
+      // A daemon that does not know the count says 0.
+      damagedRecords: max(Int(clamping: reply.damagedRecords), reply.damage.count),
       damage: reply.damage.map { LagoonError($0, requestID: 0, connectionID: connection) })
   }
 

@@ -2088,7 +2088,11 @@ public nonisolated struct WireVerifyReply: Sendable {
 
   public var bytes: UInt64 = 0
 
+  /// the first ones
   public var damage: [WireFailure] = []
+
+  /// all of them, also those that are not listed
+  public var damagedRecords: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -5189,7 +5193,7 @@ nonisolated extension WireVerify: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VerifyReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0\u{1}bytes\0\u{1}damage\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0\u{1}bytes\0\u{1}damage\0\u{3}damaged_records\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5200,6 +5204,7 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.records) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.damage) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.damagedRecords) }()
       default: break
       }
     }
@@ -5215,6 +5220,9 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.damage.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.damage, fieldNumber: 3)
     }
+    if self.damagedRecords != 0 {
+      try visitor.visitSingularUInt64Field(value: self.damagedRecords, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5222,6 +5230,7 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.records != rhs.records {return false}
     if lhs.bytes != rhs.bytes {return false}
     if lhs.damage != rhs.damage {return false}
+    if lhs.damagedRecords != rhs.damagedRecords {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
