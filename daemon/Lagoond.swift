@@ -127,7 +127,7 @@ struct Lagoond: AsyncParsableCommand {
     if let quota = settings.quota { options.quotaBytes = quota.bytes }
     if let durability = settings.durability { options.durability = durability }
     options.coldAfterSeconds = (settings.coldAfter ?? .day).seconds
-    let path = settings.store ?? Settings.defaultStore
+    let path = try settings.store ?? preparedDefaultStore()
     do throws(StoreError) {
       return try KVStore(path: path, options: options)
     } catch {
@@ -137,6 +137,17 @@ struct Lagoond: AsyncParsableCommand {
       default: throw Failure(EX_CANTCREAT, "the store \(path) cannot be opened: \(error)")
       }
     }
+  }
+
+  /// The default store, which may be the first thing that its user keeps there.
+  private func preparedDefaultStore() throws -> String {
+    let path = Settings.defaultStore
+    do throws(DaemonError) {
+      try MissingFolders.make(MissingFolders.parent(of: path))
+    } catch {
+      throw Failure(exitCode(error), "the store \(path) cannot be made: \(error)")
+    }
+    return path
   }
 
   private func exitCode(_ error: DaemonError) -> Int32 {

@@ -88,10 +88,12 @@ struct Settings {
     Failure(EX_CONFIG, "the configuration file \(path): \(message)")
   }
 
-  /// `$XDG_DATA_HOME/lagoon` or `~/.local/share/lagoon`.
+  /// `$XDG_DATA_HOME/lagoon`, or `.local/share/lagoon` in `$HOME`, else in the home folder that the system knows of the user.
   static var defaultStore: String {
-    let environment = ProcessInfo.processInfo.environment
-    if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/lagoon" }
-    return NSHomeDirectory() + "/.local/share/lagoon"
+    func variable(_ name: String) -> String? {
+      ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+    let data = variable("XDG_DATA_HOME") ?? (variable("HOME") ?? NSHomeDirectory()) + "/.local/share"
+    return data + "/lagoon"
   }
 }
