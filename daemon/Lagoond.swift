@@ -26,8 +26,8 @@ struct Lagoond: AsyncParsableCommand {
         {"store": "/var/tmp/caches", "quota": "200GiB", "durability": "full", "threads": 8}
 
       EXIT CODES
-        64 bad option, 69 another daemon on the socket, 73 store or socket cannot be made, 75 the store is in use,
-        78 bad configuration file, 70 anything else
+        64 bad option, 69 another daemon on the socket, 73 store or socket cannot be made or opened,
+        75 the store is in use, 78 bad configuration file, 70 anything else
       """,
     version: "lagoond \(LagoonVersion.string)")
 
@@ -133,7 +133,11 @@ struct Lagoond: AsyncParsableCommand {
     } catch {
       switch error.code {
       case .locked: throw Failure(EX_TEMPFAIL, "the store \(path) is in use: \(error.message)")
-      case .invalidArgument: throw Failure(EX_USAGE, error.message)
+      case .invalidArgument where error.systemCode == nil:
+        // An option that the store refuses; of those that it looks at, people set the quota alone.
+        if quota == nil, let config { throw Settings.failure(config, "\"quota\": \(error.message)") }
+        throw Failure(EX_USAGE, "--quota: \(error.message)")
+      case .invalidArgument, .notFound: throw Failure(EX_CANTCREAT, error.message)
       default: throw Failure(EX_CANTCREAT, "the store \(path) cannot be opened: \(error)")
       }
     }

@@ -84,7 +84,8 @@ struct Settings {
 
   private static func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }
 
-  private static func failure(_ path: String, _ message: String) -> Failure {
+  /// What is wrong with the configuration file at `path`.
+  static func failure(_ path: String, _ message: String) -> Failure {
     Failure(EX_CONFIG, "the configuration file \(path): \(message)")
   }
 

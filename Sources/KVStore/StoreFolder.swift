@@ -22,7 +22,7 @@ final class StoreFolder: Sendable {
     var info = stat()
     guard stat(path, &info) == 0 else { throw Self.failure("there is no store at \(path)") }
     guard info.st_mode & S_IFMT == S_IFDIR else {
-      throw StoreError(.invalidArgument, "\(path) is not a folder")
+      throw StoreError(.invalidArgument, "\(path) is not a folder", systemCode: ENOTDIR)
     }
     if readOnly, access("\(path)/\(Self.dataFile)", R_OK) != 0 {
       throw Self.failure("there is no store at \(path)")

@@ -17,8 +17,13 @@ import Testing
     #expect(daemon.waitForExit().status == 0)
   }
 
-  private func run(_ arguments: [String]) throws -> (status: Int32, log: String) {
-    try DaemonProcess(arguments + ["--socket", folder("socket")], socketPath: folder("socket")).waitForExit()
+  /// Runs `lagoond` to its end.
+  private func run(
+    _ arguments: [String], through launcher: [String] = []
+  ) throws -> (status: Int32, log: String) {
+    try DaemonProcess(
+      arguments + ["--socket", folder("socket")], socketPath: folder("socket"), through: launcher
+    ).waitForExit()
   }
 
   /// Of a new user: not even the folders above are there.
@@ -43,5 +48,45 @@ import Testing
     #expect(status == EX_CANTCREAT)
     #expect(log.contains("there is no \(folder("slip")); make it first"), "\(log)")
     #expect(!FileManager.default.fileExists(atPath: folder("slip")))
+  }
+
+  /// What the system refuses is no bad option.
+  @Test(arguments: ["file", "file/store", "file/above/store"])
+  func aStoreThatCannotBeMade(path: String) throws {
+    try Data("precious".utf8).write(to: URL(fileURLWithPath: folder("file")))
+    let (status, log) = try run(["--store", folder(path)])
+    #expect(status == EX_CANTCREAT)
+    #expect(log.contains(folder(path)), "\(log)")
+    #expect(try String(contentsOfFile: folder("file"), encoding: .utf8) == "precious")
+  }
+
+  /// Root may do everything, unless it gives that up.
+  @Test(
+    .enabled(
+      if: geteuid() != 0 || FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv"),
+      "needs to give up rights"))
+  func aFolderWithoutPermission() throws {
+    #expect(mkdir(folder("closed"), 0) == 0)
+    defer { chmod(folder("closed"), 0o700) }
+    let launcher =
+      geteuid() == 0 ? ["/usr/bin/setpriv", "--bounding-set=-dac_override,-dac_read_search"] : []
+    for store in ["closed", "closed/store"] {
+      let (status, log) = try run(["--store", folder(store)], through: launcher)
+      #expect(status == EX_CANTCREAT, "\(log)")
+      #expect(log.contains(folder(store)) && log.contains("Permission denied"), "\(log)")
+    }
+  }
+
+  /// The file is named and the key in it, not an option that nobody gave.
+  @Test(arguments: ["-5", "\"1MiB\"", "0"]) func aQuotaInTheFile(quota: String) throws {
+    let config = folder("config.json")
+    try Data("{\"quota\": \(quota)}".utf8).write(to: URL(fileURLWithPath: config))
+    let inFile = try run(["--store", folder("store"), "--config", config])
+    #expect(inFile.status == EX_CONFIG)
+    #expect(inFile.log.contains("\(config): \"quota\": a quota of"), "\(inFile.log)")
+    // The option wins over the file, and is to blame then.
+    let option = try run(["--store", folder("store"), "--config", config, "--quota", "3MiB"])
+    #expect(option.status == EX_USAGE)
+    #expect(option.log.contains("--quota: a quota of \(3 << 20) bytes"), "\(option.log)")
   }
 }
