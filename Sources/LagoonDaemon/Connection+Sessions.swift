@@ -32,10 +32,16 @@ extension Connection {
     return .done
   }
 
-  func listSessions() throws(CallError) -> Answer {
-    let states = try storing { () throws(StoreError) in try daemon.store.sessions() }
+  func listSessions(_ call: WireListSessions) throws(CallError) -> Answer {
+    let limits = daemon.configuration.limits
+    let limit = call.limit == 0 ? limits.listedSessions : min(Int(call.limit), limits.listedSessions)
+    let page = try storing { () throws(StoreError) in
+      try daemon.store.sessions(
+        after: Array(call.after), limit: limit, recordBytes: limits.listedSessionBytes)
+    }
     var list = WireSessionList()
-    list.sessions = states.map(WireSessionState.init)
+    list.sessions = page.sessions.map(WireSessionState.init)
+    list.more = page.hasMore
     return Answer(.sessions(list))
   }
 

@@ -27,6 +27,9 @@ public struct DaemonConfiguration: Sendable {
     public var connections = 64
     /// Sessions and overlays open at once on one connection.
     public var handlesPerConnection = 256
+    /// Sessions in one reply, and bytes of their stored records, which are about the reply's; one is listed whatever its size.
+    public var listedSessions = 1_000
+    public var listedSessionBytes = 1 << 20
     /// Damaged records in one reply.
     public var listedDamage = 1_000
 
