@@ -26,8 +26,8 @@ struct Lagoond: AsyncParsableCommand {
         {"store": "/var/tmp/caches", "quota": "200GiB", "durability": "full", "threads": 8}
 
       EXIT CODES
-        64 bad option, 69 another daemon on the socket, 73 store or socket cannot be made, 75 the store is in use,
-        78 bad configuration file, 70 anything else
+        64 bad option, 69 another daemon on the socket, 73 store or socket cannot be made or opened,
+        75 the store is in use, 78 bad configuration file, 70 anything else
       """,
     version: "lagoond \(LagoonVersion.string)")
 
@@ -127,16 +127,31 @@ struct Lagoond: AsyncParsableCommand {
     if let quota = settings.quota { options.quotaBytes = quota.bytes }
     if let durability = settings.durability { options.durability = durability }
     options.coldAfterSeconds = (settings.coldAfter ?? .day).seconds
-    let path = settings.store ?? Settings.defaultStore
+    let path = try settings.store ?? preparedDefaultStore()
     do throws(StoreError) {
       return try KVStore(path: path, options: options)
     } catch {
       switch error.code {
       case .locked: throw Failure(EX_TEMPFAIL, "the store \(path) is in use: \(error.message)")
-      case .invalidArgument: throw Failure(EX_USAGE, error.message)
+      case .invalidArgument where error.systemCode == nil:
+        // An option that the store refuses; of those that it looks at, people set the quota alone.
+        if quota == nil, let config { throw Settings.failure(config, "\"quota\": \(error.message)") }
+        throw Failure(EX_USAGE, "--quota: \(error.message)")
+      case .invalidArgument, .notFound: throw Failure(EX_CANTCREAT, error.message)
       default: throw Failure(EX_CANTCREAT, "the store \(path) cannot be opened: \(error)")
       }
     }
+  }
+
+  /// The default store, which may be the first thing that its user keeps there.
+  private func preparedDefaultStore() throws -> String {
+    let path = Settings.defaultStore
+    do throws(DaemonError) {
+      try MissingFolders.make(MissingFolders.parent(of: path))
+    } catch {
+      throw Failure(exitCode(error), "the store \(path) cannot be made: \(error)")
+    }
+    return path
   }
 
   private func exitCode(_ error: DaemonError) -> Int32 {

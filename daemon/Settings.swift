@@ -84,14 +84,17 @@ struct Settings {
 
   private static func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }
 
-  private static func failure(_ path: String, _ message: String) -> Failure {
+  /// What is wrong with the configuration file at `path`.
+  static func failure(_ path: String, _ message: String) -> Failure {
     Failure(EX_CONFIG, "the configuration file \(path): \(message)")
   }
 
-  /// `$XDG_DATA_HOME/lagoon` or `~/.local/share/lagoon`.
+  /// `$XDG_DATA_HOME/lagoon`, or `.local/share/lagoon` in `$HOME`, else in the home folder that the system knows of the user.
   static var defaultStore: String {
-    let environment = ProcessInfo.processInfo.environment
-    if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/lagoon" }
-    return NSHomeDirectory() + "/.local/share/lagoon"
+    func variable(_ name: String) -> String? {
+      ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+    let data = variable("XDG_DATA_HOME") ?? (variable("HOME") ?? NSHomeDirectory()) + "/.local/share"
+    return data + "/lagoon"
   }
 }

@@ -18,10 +18,20 @@ public struct DamageView: Sendable, Equatable, Codable {
 public struct VerificationView: Sendable, Equatable, Codable {
   public var records: Int
   public var bytes: Int
+  /// All of them; a daemon lists the first ones only.
+  public var damagedRecords: Int
   public var damage: [DamageView]
-  public init(records: Int, bytes: Int, damage: [DamageView]) {
+
+  enum CodingKeys: String, CodingKey {
+    case records, bytes, damage
+    case damagedRecords = "damaged_records"
+  }
+
+  /// - Parameter damagedRecords: nil: as many as are listed.
+  public init(records: Int, bytes: Int, damagedRecords: Int? = nil, damage: [DamageView]) {
     self.records = records
     self.bytes = bytes
+    self.damagedRecords = damagedRecords ?? damage.count
     self.damage = damage
   }
 }

@@ -58,10 +58,11 @@ final class Environment: Sendable {
   /// `idle` is the only one who has it.
   private struct IdleTransaction: @unchecked Sendable { let pointer: OpaquePointer }
 
-  /// Opens `folder`/data.mdb, making it (mode 0600) unless `readOnly`.
+  /// Opens `folder`/data.mdb, making it (mode 0600) where it is missing, unless `readOnly`.
   init(folder: String, readOnly: Bool, mapBytes: Int, durability: Durability, maxReaders: Int)
     throws(StoreError)
   {
+    try Self.prepareDataFile(in: folder, readOnly: readOnly)
     var environment: OpaquePointer?
     try Self.check(mdb_env_create(&environment), "cannot make an LMDB environment")
     guard let environment else { throw StoreError(.internal, "LMDB made no environment") }
@@ -95,29 +96,10 @@ final class Environment: Sendable {
     readers = ReaderRegistry(lastTransaction: UInt64(info.me_last_txnid))
   }
 
-  /// Sees to it that the file is as long as its pages claim, before any of them is read: beyond its end a read is a SIGBUS
-  /// and not an error. A few pages may be missing at the end of a good file, since LMDB does not write pages that a
-  /// transaction took and gave up again; they are filled with zeros, which no page of a tree is. More, and it was cut short.
-  private static func complete(_ environment: OpaquePointer, _ folder: String, readOnly: Bool)
-    throws(StoreError)
-  {
-    let expected = pages(environment) * SlabShape.pageBytes
-    let file = "\(folder)/\(StoreFolder.dataFile)"
-    let bytes = StoreFolder.size(of: file)
-    guard bytes < expected, bytes > 0 else { return }
-    guard expected - bytes <= 1 << 20, !readOnly else {
-      throw StoreError(
-        .corrupt,
-        "the data file has \(bytes) bytes, and its pages reach to byte \(expected): it was cut short"
-          + (readOnly ? ", or the daemon died at a bad moment: then starting it once helps" : ""))
-    }
-    guard truncate(file, off_t(expected)) == 0 else { throw failure(errno, "cannot complete \(file)") }
-  }
-
   /// Pages of the data file up to the last one ever used, as of the last transaction.
   var filePages: Int { Self.pages(handle) }
 
-  private static func pages(_ environment: OpaquePointer) -> Int {
+  static func pages(_ environment: OpaquePointer) -> Int {
     var info = MDB_envinfo()
     mdb_env_info(environment, &info)
     return Int(info.me_last_pgno) + 1

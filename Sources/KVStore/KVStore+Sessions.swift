@@ -42,26 +42,6 @@ extension KVStore {
     return try Session(store: self, configuration: record.configuration, extent: record.extent)
   }
 
-  /// All sessions, in order of their names' bytes; without those whose record is damaged, which `verify` names.
-  public func sessions() throws(StoreError) -> [SessionState] {
-    let records = try environment.read { view throws(StoreError) in
-      var records: [SessionRecord] = []
-      try view.forEach(.sessions) { key, value throws(StoreError) in
-        do throws(StoreError) {
-          records.append(try SessionRecord.decode(value, key: Array(key)))
-        } catch {
-          guard error.code == .corrupt else { throw error }
-          validated.noteDamage(session: Array(key))
-        }
-        return true
-      }
-      return records
-    }
-    var states: [SessionState] = []
-    for record in records { states.append(try state(of: record)) }
-    return states
-  }
-
   /// One session and its layers.
   public func describe(_ name: String) throws(StoreError) -> (SessionState, [LayerState]) {
     let record = try environment.read { view throws(StoreError) in try self.record(name, view) }

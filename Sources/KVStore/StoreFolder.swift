@@ -12,15 +12,17 @@ final class StoreFolder: Sendable {
 
   /// Makes the folder (mode 0700) and its lock file (0600) where they are missing, unless `readOnly`, and takes the lock.
   ///
-  /// - Throws: `locked` where another process has it, `notFound` where there is no store to read.
+  /// - Throws: `locked` where another process has it, `notFound` where there is no store to read or no folder to make one in.
   init(path: String, readOnly: Bool) throws(StoreError) {
     if !readOnly, mkdir(path, 0o700) != 0, errno != EEXIST {
-      throw Self.failure("cannot make the store's folder \(path)")
+      let what = "cannot make the store's folder \(path)"
+      guard errno == ENOENT, let missing = Self.missingParent(of: path) else { throw Self.failure(what) }
+      throw StoreError(.notFound, "\(what): there is no \(missing); make it first", systemCode: ENOENT)
     }
     var info = stat()
     guard stat(path, &info) == 0 else { throw Self.failure("there is no store at \(path)") }
     guard info.st_mode & S_IFMT == S_IFDIR else {
-      throw StoreError(.invalidArgument, "\(path) is not a folder")
+      throw StoreError(.invalidArgument, "\(path) is not a folder", systemCode: ENOTDIR)
     }
     if readOnly, access("\(path)/\(Self.dataFile)", R_OK) != 0 {
       throw Self.failure("there is no store at \(path)")
@@ -44,6 +46,13 @@ final class StoreFolder: Sendable {
     }
     self.path = path
     lock = Mutex(descriptor)
+  }
+
+  /// The first folder on the way to `path` that is missing.
+  private static func missingParent(of path: String) -> String? {
+    path.indices.lazy.filter { path[$0] == "/" && $0 != path.startIndex }
+      .map { String(path[..<$0]) }
+      .first { access($0, F_OK) != 0 }
   }
 
   deinit { unlock() }

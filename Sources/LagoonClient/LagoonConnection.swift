@@ -74,14 +74,22 @@ public final class LagoonConnection {
     return try session(from: try exchange.call(.openSession(call)))
   }
 
-  /// All sessions, by name.
+  /// All sessions, in order of their names' bytes. Many take several replies: of sessions that are made or deleted meanwhile
+  /// some may be there and others not.
   public func listSessions() throws(LagoonError) -> [SessionInfo] {
-    guard case .sessions(let list)? = try exchange.call(.listSessions(.init())).result else {
-      throw exchange.unexpectedReply("list_sessions")
-    }
     var infos: [SessionInfo] = []
-    for state in list.sessions { infos.append(try info(state)) }
-    return infos
+    var call = WireListSessions()
+    while true {
+      guard case .sessions(let list)? = try exchange.call(.listSessions(call)).result else {
+        throw exchange.unexpectedReply("list_sessions")
+      }
+      for state in list.sessions { infos.append(try info(state)) }
+      guard list.more else { return infos }
+      // What does not go on would go on for ever.
+      guard let last = list.sessions.last?.configuration.name.utf8, call.after.lexicographicallyPrecedes(last)
+      else { throw exchange.unexpectedReply("list_sessions") }
+      call.after = .init(last)
+    }
   }
 
   /// A session, layer by layer.
@@ -119,6 +127,8 @@ public final class LagoonConnection {
     let connection = daemon.connectionID
     return VerificationSummary(
       records: Int(clamping: reply.records), bytes: Int(clamping: reply.bytes),
+      // A daemon that does not know the count says 0.
+      damagedRecords: max(Int(clamping: reply.damagedRecords), reply.damage.count),
       damage: reply.damage.map { LagoonError($0, requestID: 0, connectionID: connection) })
   }
 

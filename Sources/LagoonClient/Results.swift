@@ -91,6 +91,9 @@ public struct DaemonStatistics: Sendable, Hashable, Codable {
 public struct VerificationSummary: Sendable, Hashable {
   public let records: Int
   public let bytes: Int
+  /// All damaged records.
+  public let damagedRecords: Int
+  /// The first of them: as many as the daemon lists in one reply.
   public let damage: [LagoonError]
 }
 

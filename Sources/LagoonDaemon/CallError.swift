@@ -19,6 +19,8 @@ struct CallError: Error, Sendable {
     self.message = message
   }
 
+  static let shuttingDown = CallError(.shuttingDown, "the daemon is shutting down")
+
   init(_ error: StoreError) {
     self.init(Self.code(error.code), error.message)
     session = error.session

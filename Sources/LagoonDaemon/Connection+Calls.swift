@@ -3,7 +3,7 @@ import LagoonProtocol
 extension Connection {
   /// Runs one call.
   func answer(_ call: WireRequest.OneOf_Call, _ regions: TensorRegions) throws(CallError) -> Answer {
-    if daemon.isStopping { throw CallError(.shuttingDown, "the daemon is shutting down") }
+    if daemon.isStopping { throw CallError.shuttingDown }
     switch call {
     case .hello(let call): return try hello(call)
     case _ where !saidHello:
@@ -12,7 +12,7 @@ extension Connection {
     case .createSession(let call): return try createSession(call)
     case .openSession(let call): return try openSession(call)
     case .closeSession(let call): return try closeSession(call)
-    case .listSessions: return try listSessions()
+    case .listSessions(let call): return try listSessions(call)
     case .describeSession(let call): return try describeSession(call)
     case .deleteSession(let call): return try deleteSession(call)
     case .begin(let call): return try begin(call)

@@ -101,8 +101,9 @@ extension Connection {
     var reply = WireVerifyReply()
     reply.records = UInt64(clamping: report.records)
     reply.bytes = UInt64(clamping: report.bytes)
-    // A reply must fit its frame; the count of all damage is in the log.
-    reply.damage = report.damage.prefix(1000).map { CallError($0).wire }
+    reply.damagedRecords = UInt64(clamping: report.damage.count)
+    // A reply must fit its frame.
+    reply.damage = report.damage.prefix(daemon.configuration.limits.listedDamage).map { CallError($0).wire }
     if !report.damage.isEmpty { logger.error("verify found \(report.damage.count) damaged records") }
     return Answer(.verification(reply))
   }

@@ -9,7 +9,7 @@ extension Connection {
     try handles.requireRoom()
     let configuration = try Self.configuration(call.configuration)
     let session = try storing { () throws(StoreError) in try daemon.store.create(configuration) }
-    if configuration.ephemeral { ephemeral[configuration.name] = session }
+    if configuration.ephemeral { ephemeral[Array(configuration.name.utf8)] = session }
     logger.info("session created", metadata: ["session": "\(configuration.name)"])
     return try opened(session)
   }
@@ -32,10 +32,16 @@ extension Connection {
     return .done
   }
 
-  func listSessions() throws(CallError) -> Answer {
-    let states = try storing { () throws(StoreError) in try daemon.store.sessions() }
+  func listSessions(_ call: WireListSessions) throws(CallError) -> Answer {
+    let limits = daemon.configuration.limits
+    let limit = call.limit == 0 ? limits.listedSessions : min(Int(call.limit), limits.listedSessions)
+    let page = try storing { () throws(StoreError) in
+      try daemon.store.sessions(
+        after: Array(call.after), limit: limit, recordBytes: limits.listedSessionBytes)
+    }
     var list = WireSessionList()
-    list.sessions = states.map(WireSessionState.init)
+    list.sessions = page.sessions.map(WireSessionState.init)
+    list.more = page.hasMore
     return Answer(.sessions(list))
   }
 
@@ -49,17 +55,17 @@ extension Connection {
 
   func deleteSession(_ call: WireDeleteSession) throws(CallError) -> Answer {
     try storing { () throws(StoreError) in try daemon.store.delete(call.name) }
-    ephemeral[call.name] = nil
+    ephemeral[Array(call.name.utf8)] = nil
     logger.info("session deleted", metadata: ["session": "\(call.name)"])
     return .done
   }
 
   /// Ends the ephemeral sessions that this connection made. What cannot be ended now goes with the daemon.
   func endEphemeralSessions() {
-    for (name, session) in ephemeral {
+    for session in ephemeral.values {
       do throws(StoreError) {
         try daemon.store.end(session)
-        logger.info("ephemeral session ended", metadata: ["session": "\(name)"])
+        logger.info("ephemeral session ended", metadata: ["session": "\(session.configuration.name)"])
       } catch {
         logger.warning("an ephemeral session stays until the daemon ends: \(CallError(error).logLine)")
       }

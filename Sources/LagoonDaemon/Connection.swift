@@ -12,8 +12,9 @@ final class Connection {
   let staging: StagingAccount
   var logger: Logger
   var handles: Handles
-  /// Ephemeral sessions that this connection made, by name.
-  var ephemeral: [String: Session] = [:]
+  /// Ephemeral sessions that this connection made, by their names' bytes: the store, unlike a `String`, tells two spellings
+  /// of the same characters apart.
+  var ephemeral: [[UInt8]: Session] = [:]
   var arena: Arena?
   var saidHello = false
   /// The peer's user, as the kernel knows it.
@@ -49,19 +50,12 @@ final class Connection {
       case .broken(let requestID, let code, let message):
         logger.warning("the connection ends: \(message)", metadata: ["request": "\(requestID)"])
         hangUp(requestID, CallError(code, message))
+      case .refused(let requestID):
+        logger.info("a request that had not arrived is refused", metadata: ["request": "\(requestID)"])
+        hangUp(requestID, .shuttingDown)
       case .unreachable(let message): logger.info("the connection is lost: \(message)")
       }
     }
-  }
-
-  /// Why a connection ends.
-  enum Ending: Error {
-    /// The client closed it between two frames.
-    case left
-    /// What it sent cannot be skipped.
-    case broken(requestID: UInt64, WireErrorCode, String)
-    /// It takes no replies.
-    case unreachable(String)
   }
 
   private var served = 0
@@ -123,12 +117,11 @@ final class Connection {
           timeout: daemon.configuration.timeouts.receive)
       }
     } catch {
-      throw ending(error, 0, "header")
+      throw Ending(error, receiving: "header", requestID: 0)
     }
     guard received > 0 else { throw .left }
     guard received == buffer.count else {
-      throw .broken(
-        requestID: 0, .badFrame, "the stream ended after \(received) of a header's \(buffer.count) bytes")
+      throw cutShort(after: received, of: buffer.count, "header", requestID: 0)
     }
     do throws(FrameError) {
       return try FrameHeader(
@@ -147,11 +140,10 @@ final class Connection {
       memory = try buffer.reserve(bytes)
       received = try socket.receive(into: memory, timeout: daemon.configuration.timeouts.receive)
     } catch {
-      throw ending(error, requestID, part)
+      throw Ending(error, receiving: part, requestID: requestID)
     }
     guard received == bytes else {
-      throw .broken(
-        requestID: requestID, .badFrame, "the stream ended after \(received) of the \(part)'s \(bytes) bytes")
+      throw cutShort(after: received, of: bytes, part, requestID: requestID)
     }
     return memory
   }
@@ -163,15 +155,6 @@ final class Connection {
     messages.shrink()
     tensors.shrink()
     results.shrink()
-  }
-
-  private func ending(_ error: SystemError, _ requestID: UInt64, _ part: String) -> Ending {
-    switch error.code {
-    case ETIMEDOUT:
-      .broken(requestID: requestID, .badFrame, "the \(part) of a frame did not arrive in time")
-    case ENOMEM: .broken(requestID: requestID, .overloaded, "no memory for the \(part) of a frame")
-    default: .unreachable("\(error)")
-    }
   }
 
   // MARK: Replying

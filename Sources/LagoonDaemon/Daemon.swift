@@ -132,23 +132,24 @@ public final class Daemon: Sendable {
         logger.error("no thread for a connection: \(error)")
         leave(id)
         if let socket = connection.take() {
-          Self.turnAway(socket, .overloaded, "no thread can be started: \(error)")
+          Self.turnAway(socket, CallError(.overloaded, "no thread can be started: \(error)"))
         }
       }
     case .overloaded:
       let limit = configuration.limits.connections
       logger.warning("a connection is turned away: \(limit) are open, the most there may be")
       Self.turnAway(
-        socket, .overloaded, "\(limit) connections are open, the most there may be: try again later")
+        socket,
+        CallError(.overloaded, "\(limit) connections are open, the most there may be: try again later"))
     case .shuttingDown:
-      Self.turnAway(socket, .shuttingDown, "the daemon is shutting down")
+      Self.turnAway(socket, .shuttingDown)
     }
   }
 
   /// Says why and hangs up. A fresh socket's buffer takes the reply, so this does not block.
-  private static func turnAway(_ socket: borrowing FrameSocket, _ code: WireErrorCode, _ message: String) {
+  private static func turnAway(_ socket: borrowing FrameSocket, _ error: CallError) {
     var reply = WireReply()
-    reply.error = CallError(code, message).wire
+    reply.error = error.wire
     guard let bytes: [UInt8] = try? reply.serializedBytes() else { return }
     try? socket.send(requestID: 0, message: bytes, timeout: 0)
   }

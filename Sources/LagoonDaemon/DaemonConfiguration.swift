@@ -14,7 +14,8 @@ public struct DaemonConfiguration: Sendable {
     self.timeouts = timeouts
   }
 
-  /// Caps on what clients may ask for, announced in hello's reply. Sizes in bytes.
+  /// Caps on what clients may ask for, announced in hello's reply, but for those of lists: a reply says itself where it does
+  /// not list all. Sizes in bytes.
   public struct Limits: Sendable, Hashable {
     public var frames = FrameLimits.standard
     /// One connection's arena.
@@ -26,6 +27,11 @@ public struct DaemonConfiguration: Sendable {
     public var connections = 64
     /// Sessions and overlays open at once on one connection.
     public var handlesPerConnection = 256
+    /// Sessions in one reply, and bytes of their stored records, which are about the reply's; one is listed whatever its size.
+    public var listedSessions = 1_000
+    public var listedSessionBytes = 1 << 20
+    /// Damaged records in one reply.
+    public var listedDamage = 1_000
 
     public init() {}
   }

@@ -19,8 +19,8 @@ struct ListeningSocket: ~Copyable, Sendable {
         .badSocketPath,
         "the socket path has \(path.utf8.count) bytes and a Unix socket's has at most \(limit): \(path)")
     }
-    let folder = Self.folder(of: path)
-    try Self.makeFolder(folder)
+    let folder = MissingFolders.parent(of: path)
+    try Self.prepareFolder(folder)
     // Two daemons that start at once take turns here, so that neither replaces the other's new socket.
     let lock = try Self.open(folder)
     try Self.takeTurn(lock, folder)
@@ -77,19 +77,11 @@ struct ListeningSocket: ~Copyable, Sendable {
     }
   }
 
-  private static func folder(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
-  }
-
-  private static func makeFolder(_ folder: String) throws(DaemonError) {
+  private static func prepareFolder(_ folder: String) throws(DaemonError) {
+    try MissingFolders.make(folder)
     var status = stat()
-    if stat(folder, &status) != 0 {
-      guard errno == ENOENT else { throw DaemonError("the socket's folder \(folder)", SystemError(errno)) }
-      if folder != "/", folder != "." { try makeFolder(Self.folder(of: folder)) }
-      guard mkdir(folder, 0o700) == 0 || errno == EEXIST, stat(folder, &status) == 0 else {
-        throw DaemonError("the socket's folder \(folder) cannot be made", SystemError(errno))
-      }
+    guard stat(folder, &status) == 0 else {
+      throw DaemonError("the socket's folder \(folder)", SystemError(errno))
     }
     guard status.st_mode & S_IFMT == S_IFDIR else {
       throw DaemonError(.badSocketPath, "\(folder), where the socket shall be, is not a folder")

@@ -1195,10 +1195,17 @@ public nonisolated struct WireSessionReply: Sendable {
   fileprivate var _state: WireSessionState? = nil
 }
 
+/// Sessions in order of their names' bytes, as many as one reply takes.
 public nonisolated struct WireListSessions: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  /// a name: only those behind it; empty: from the first one
+  public var after: Data = Data()
+
+  /// most sessions; 0: as many as the daemon gives
+  public var limit: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1211,6 +1218,9 @@ public nonisolated struct WireSessionList: Sendable {
   // methods supported on all messages.
 
   public var sessions: [WireSessionState] = []
+
+  /// there are others: ask again, after the last one's name
+  public var more: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2088,7 +2098,11 @@ public nonisolated struct WireVerifyReply: Sendable {
 
   public var bytes: UInt64 = 0
 
+  /// the first ones
   public var damage: [WireFailure] = []
+
+  /// all of them, also those that are not listed
+  public var damagedRecords: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3635,18 +3649,34 @@ nonisolated extension WireSessionReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireListSessions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ListSessions"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}limit\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.after) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.after.isEmpty {
+      try visitor.visitSingularBytesField(value: self.after, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: WireListSessions, rhs: WireListSessions) -> Bool {
+    if lhs.after != rhs.after {return false}
+    if lhs.limit != rhs.limit {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3654,7 +3684,7 @@ nonisolated extension WireListSessions: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireSessionList: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".SessionList"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sessions\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sessions\0\u{1}more\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3663,6 +3693,7 @@ nonisolated extension WireSessionList: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.sessions) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       default: break
       }
     }
@@ -3672,11 +3703,15 @@ nonisolated extension WireSessionList: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.sessions.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.sessions, fieldNumber: 1)
     }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: WireSessionList, rhs: WireSessionList) -> Bool {
     if lhs.sessions != rhs.sessions {return false}
+    if lhs.more != rhs.more {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5189,7 +5224,7 @@ nonisolated extension WireVerify: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VerifyReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0\u{1}bytes\0\u{1}damage\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0\u{1}bytes\0\u{1}damage\0\u{3}damaged_records\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5200,6 +5235,7 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.records) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.damage) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.damagedRecords) }()
       default: break
       }
     }
@@ -5215,6 +5251,9 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.damage.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.damage, fieldNumber: 3)
     }
+    if self.damagedRecords != 0 {
+      try visitor.visitSingularUInt64Field(value: self.damagedRecords, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5222,6 +5261,7 @@ nonisolated extension WireVerifyReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.records != rhs.records {return false}
     if lhs.bytes != rhs.bytes {return false}
     if lhs.damage != rhs.damage {return false}
+    if lhs.damagedRecords != rhs.damagedRecords {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -181,6 +181,20 @@ import Testing
     try daemon.daemon.store.close()
   }
 
+  /// A request that has arrived in part, up to inside its header, its message or its tensors, has not begun: it is refused,
+  /// and nobody is to blame for the end of the stream.
+  @Test(arguments: [31, 32, 40, 150]) func stoppingRefusesWhatHasNotArrived(bytes: Int) throws {
+    let client = try daemon.connectRaw()
+    try client.hello()
+    let frame = FrameHeader(requestID: 9, messageBytes: 100, tensorBytes: 1000).encoded
+    client.send(Array((frame + [UInt8](repeating: 0, count: 1100)).prefix(bytes)))
+    #expect(daemon.daemon.stop())
+    let received = try #require(try client.receive())
+    #expect(received.failure == .shuttingDown)
+    #expect(received.requestID == (bytes < 32 ? 0 : 9))
+    try client.expectEnd()
+  }
+
   @Test func stoppingFinishesWhatIsUnderWay() throws {
     let connection = try daemon.connect()
     let session = try connection.createSession(text.parameters(name: "s"))

@@ -23,10 +23,15 @@ final class DaemonProcess {
     return daemon
   }
 
-  init(_ arguments: [String], socketPath: String, environment: [String: String] = [:]) throws {
+  /// - Parameter launcher: a program, with its arguments, that then becomes `lagoond`.
+  init(
+    _ arguments: [String], socketPath: String, environment: [String: String] = [:],
+    through launcher: [String] = []
+  ) throws {
     self.socketPath = socketPath
-    process.executableURL = try Self.executable
-    process.arguments = arguments
+    let command = launcher + [try Self.executable.path] + arguments
+    process.executableURL = URL(fileURLWithPath: command[0])
+    process.arguments = Array(command.dropFirst())
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = input
     process.standardError = errors

@@ -88,6 +88,31 @@ import Testing
     try eventually { try watcher.listSessions().map(\.name) == ["name"] }
   }
 
+  /// To Swift's strings both spellings are the same; to the store they are two sessions.
+  @Test func spellingsOfANameAreSeveralNames() throws {
+    let daemon = try LocalDaemon()
+    let watcher = try daemon.connect()
+    let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+    var maker: LagoonConnection? = try daemon.connect()
+    if let maker {
+      _ = try make(maker, composed)
+      _ = try make(maker, decomposed)
+    }
+    #expect(try watcher.listSessions().count == 2)
+    maker = nil
+    try eventually { try watcher.listSessions().isEmpty }
+
+    maker = try daemon.connect()
+    if let maker {
+      _ = try make(maker, composed)
+      _ = try make(maker, decomposed, ephemeral: false)
+      try maker.deleteSession(decomposed)
+    }
+    #expect(try watcher.listSessions().map { Array($0.name.utf8) } == [Array(composed.utf8)])
+    maker = nil
+    try eventually { try watcher.listSessions().isEmpty }
+  }
+
   /// A daemon that stops in order, or whose connections are cut off, leaves none behind either.
   @Test func stoppingLeavesNone() throws {
     let daemon = try LocalDaemon()

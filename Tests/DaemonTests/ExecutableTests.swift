@@ -36,6 +36,19 @@ import Testing
     #expect(try daemon.connect().listSessions().map(\.tokens) == [20, 20])
   }
 
+  /// Its operator reads of nothing wrong.
+  @Test func aStopInTheMiddleOfAFrameIsNoFault() throws {
+    let daemon = try DaemonProcess.serving(folder, ["--log-level", "warning"])
+    let client = try RawClient(socketPath: folder("socket"))
+    try client.hello()
+    client.send(requestID: 9, messageBytes: 0, tensorBytes: 1000)
+    client.send([1, 2, 3])
+    daemon.send(SIGTERM)
+    #expect(try client.receive()?.failure == .shuttingDown)
+    let (status, log) = daemon.waitForExit()
+    #expect(status == 0 && log.isEmpty, "\(log)")
+  }
+
   @Test func acknowledgedCommitsSurviveKillNine() throws {
     var daemon = try DaemonProcess.serving(folder, ["--durability", "process"])
     let connection = try daemon.connect()

@@ -12,11 +12,14 @@ final class LocalDaemon: Sendable {
 
   var socketPath: String { daemon.configuration.socketPath }
 
+  /// - Parameter folder: where another daemon's store may lie already; nil: a new one.
   init(
-    limits: DaemonConfiguration.Limits = .init(), timeouts: DaemonConfiguration.Timeouts = .init(),
+    folder: TemporaryFolder? = nil, limits: DaemonConfiguration.Limits = .init(),
+    timeouts: DaemonConfiguration.Timeouts = .init(),
     stagedBytesTotal: Int = 64 << 20, stagedBytesPerOwner: Int = 32 << 20
   ) throws {
-    folder = try TemporaryFolder()
+    let folder = try folder ?? TemporaryFolder()
+    self.folder = folder
     let store = try KVStore(
       path: folder("store"),
       options: StoreOptions(

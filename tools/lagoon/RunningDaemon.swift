@@ -80,7 +80,7 @@ struct RunningDaemon: SessionSource {
         0, try name.map { try connection.describe($0).info.storedBytes } ?? connection.stats().liveBytes)
       let report = try connection.verify(name)
       return VerificationView(
-        records: report.records, bytes: report.bytes,
+        records: report.records, bytes: report.bytes, damagedRecords: report.damagedRecords,
         damage: report.damage.map { DamageView($0, session: $0.session ?? name) })
     }
   }

@@ -41,8 +41,14 @@ struct Verify: ParsableCommand {
         print("damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message)
       }
       let records = "\(Units.count(report.records)) records, \(Units.bytes(report.bytes))"
-      print("\(records): " + (report.damage.isEmpty ? "sound" : "\(report.damage.count) damaged"))
+      print("\(records): \(Self.verdict(damaged: report.damagedRecords, listed: report.damage.count))")
     }
-    if !report.damage.isEmpty { throw ExitCode.failure }
+    if report.damagedRecords > 0 { throw ExitCode.failure }
+  }
+
+  private static func verdict(damaged: Int, listed: Int) -> String {
+    if damaged == 0 { return "sound" }
+    let all = "\(Units.count(damaged)) damaged"
+    return listed < damaged ? all + ", the first \(Units.count(listed)) listed" : all
   }
 }
