@@ -14,7 +14,8 @@ import Testing
 
   static func configurations() throws -> [SessionConfiguration] {
     [
-      try configuration("raw", document: document), try configuration("zstd", document: document, codec: .zstd),
+      try configuration("raw", document: document),
+      try configuration("zstd", document: document, codec: .zstd),
       try configuration("q8", document: document, type: .bfloat16, codec: .q8),
       try configuration("archive", document: document, type: .float16, policy: .streaming, archive: true),
       try configuration("exempt", document: document, policy: .full, exempt: [1]),
