@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 
 /// The folder of a run, held by one process at a time:
@@ -51,7 +52,7 @@ public final class RunFolder {
   public func settle(_ settings: RunSettings, resuming: Bool) throws {
     guard isUsed else {
       if resuming { throw TrainingError("there is no run in \(path) to resume: leave out --resume") }
-      return try DurableFile.write(settings.json(), to: settingsPath)
+      return try AtomicFile.write(settings.json(), to: settingsPath)
     }
     guard resuming else {
       throw TrainingError("\(path) holds a run: add --resume to go on with it, or choose another folder")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Charts
 import ClaimExperiment
+import DurableFiles
 import Foundation
 import ToolSupport
 
@@ -59,11 +60,7 @@ struct Report: ParsableCommand {
       throw ToolError("\(source) has no place <!-- claim: \(stray) -->")
     }
     filled.fill(parts, missing: "Not run yet.")
-    do {
-      try Data(filled.text.utf8).write(to: URL(filePath: output), options: .atomic)
-    } catch {
-      throw ToolError("cannot write \(output): \(error.localizedDescription)")
-    }
+    try AtomicFile.write(Data(filled.text.utf8), to: output)
     try Output.write("\(output): \(parts.keys.sorted().joined(separator: ", "))\n")
     let missing = filled.places.filter { parts[$0] == nil }
     if !missing.isEmpty { Output.note("not run yet: \(missing.joined(separator: ", "))") }
