@@ -11,13 +11,16 @@ import Foundation
 ///     model/            the result
 public final class RunFolder {
   public let path: String
-  private let lock: Int32
+  private var lock: Int32 = -1
 
   /// Makes the folder if it is not there, and takes it.
   ///
-  /// - Throws: when another process has it.
+  /// - Throws: when another process has it, or a model is there that no run made.
   public init(_ path: String) throws {
     self.path = path
+    if let foreign = [result, best].first(where: FileManager.default.fileExists), !isUsed {
+      throw TrainingError("\(foreign) is there, but no run that made it: choose another folder")
+    }
     do {
       try FileManager.default.createDirectory(
         atPath: path + "/checkpoints", withIntermediateDirectories: true)
@@ -34,7 +37,7 @@ public final class RunFolder {
     }
   }
 
-  deinit { close(lock) }
+  deinit { if lock >= 0 { close(lock) } }
 
   public var data: String { path + "/data" }
   public var checkpoints: String { path + "/checkpoints" }
