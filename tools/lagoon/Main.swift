@@ -1,4 +1,5 @@
 import ArgumentParser
+import ToolSupport
 
 /// Parses the command line and runs one subcommand; each has its file.
 @main
@@ -22,4 +23,8 @@ struct Lagoon: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [List.self, Show.self, Heatmap.self, Verify.self, Delete.self, Stats.self])
+
+  static func main() {
+    runTool()
+  }
 }
