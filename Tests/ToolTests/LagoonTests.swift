@@ -114,6 +114,40 @@ private final class WriterState: Sendable {
     #expect(try decode([SessionView].self, sample.lagoon("list", "--json")).map(\.name) == ["whole"])
   }
 
+  /// One name that is no session's: nothing is deleted. One that cannot be deleted: what is gone is said.
+  @Test func deletionsThatFailSayWhatIsGone() throws {
+    let sample = try SampleStore()
+    func names() throws -> [String] {
+      try decode([SessionView].self, sample.lagoon("list", "--json")).map(\.name)
+    }
+    for more in [[], ["--json"]] {
+      let missing = try Program.run(
+        "lagoon", ["delete", "--yes", "kept", "typo", "--socket", sample.daemon.socketPath] + more)
+      #expect(missing.status == 1 && missing.errors.contains("typo") && missing.output.isEmpty)
+    }
+    #expect(try names() == ["kept", "new", "whole"])
+    #expect(try sample.lagoon("delete", "--yes", "new", "new").errors.contains("new is named twice"))
+
+    let writer = try LagoonConnection(socketPath: sample.daemon.socketPath).openSession("kept")
+    try writer.begin(capacity: 1)
+    let busy = try sample.lagoon("delete", "--yes", "new", "kept", "whole", "--json")
+    #expect(busy.status == 1 && busy.errors.contains("Not deleted: kept, whole."), "\(busy.errors)")
+    #expect(try decode([String: [String]].self, busy) == ["deleted": ["new"]])
+    #expect(try names() == ["kept", "whole"])
+    try writer.close()
+  }
+
+  /// Names that look the same and are other bytes.
+  @Test func namesAreBytes() throws {
+    let sample = try SampleStore()
+    let connection = try LagoonConnection(socketPath: sample.daemon.socketPath)
+    let twins = ["caf\u{E9}", "cafe\u{301}"]
+    for name in twins { _ = try connection.createSession(SampleStore.parameters(name, .full, .float32)) }
+    let deleted = try sample.lagoon("delete", "--yes", twins[0], twins[1])
+    #expect(deleted.status == 0, "\(deleted.errors)")
+    #expect(try decode([SessionView].self, sample.lagoon("list", "--json")).count == 3)
+  }
+
   @Test func damageIsFoundAndNamed() throws {
     let sample = try SampleStore()
     let sound = try sample.lagoon("verify")
