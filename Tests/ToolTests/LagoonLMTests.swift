@@ -192,13 +192,36 @@ import ToolSupport
     }
   }
 
+  /// A text that is no file: what a shell puts in the place of `<(command)`, a folder, nothing.
+  @Test func textsComeFromWhateverCanBeRead() throws {
+    try withFolder { folder in
+      func tokenize(_ path: String, shell: String? = nil) throws -> Program {
+        try Program.run("lagoon-lm", ["tokenize", Self.model, "--text", path], shell: shell)
+      }
+      try #require(mkfifo(folder + "/fifo", 0o600) == 0)
+      // More than a pipe holds.
+      let text = try write(String(repeating: "a", count: 200_000), folder + "/text")
+      let expected = try tokenize(text)
+      #expect(expected.status == 0 && expected.output.count > 400_000)
+      let piped = try tokenize(folder + "/fifo", shell: "cat '\(text)' > '\(folder)/fifo' & exec \"$@\"")
+      #expect(piped.status == 0 && piped.output == expected.output, "\(piped.errors)")
+      #expect(try tokenize(folder).errors.contains("cannot read \(folder): Is a directory"))
+      #expect(try tokenize("/nowhere").errors.contains("cannot read /nowhere: No such file or directory"))
+      for command in ["perplexity", "ingest"] {
+        let name = command == "ingest" ? ["--session", "a"] : []
+        let empty = try Program.run("lagoon-lm", [command, Self.model, "--text", "/dev/null"] + name)
+        #expect(empty.status == 1 && empty.errors.contains("/dev/null is empty"), "\(empty.errors)")
+      }
+    }
+  }
+
   @Test func mistakesAreSaidPlainly() throws {
     let model = try Program.run("lagoon-lm", ["perplexity", "/nowhere", "--text", "-"])
     #expect(model.status == 1 && model.errors.contains("/nowhere/config.json"))
     let text = try Program.run("lagoon-lm", ["perplexity", Self.model, "--text", "/nowhere"])
     #expect(text.status == 1 && text.errors.contains("/nowhere"))
     let empty = try Program.run("lagoon-lm", ["perplexity", Self.model, "--text", "-"])
-    #expect(empty.status == 1 && empty.errors.contains("0 tokens"))
+    #expect(empty.status == 1 && empty.errors.contains("standard input is empty"))
     let socket = try Program.run(
       "lagoon-lm", ["generate", Self.model, "--session", "a", "--socket", "/nowhere.sock"])
     #expect(socket.status == 1 && socket.errors.contains("/nowhere.sock"))

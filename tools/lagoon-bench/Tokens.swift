@@ -111,7 +111,7 @@ extension ModelOptions {
   ///
   /// - Throws: where it has fewer.
   func firstTokens(_ count: Int, of path: String, _ configuration: ModelConfiguration) throws -> [UInt32] {
-    let ids = try tokenizer(configuration).encode(TextSource.read(path), isBeginning: true)
+    let ids = try tokenizer(configuration).encode(Input.source(path), isBeginning: true)
     guard ids.count >= count else { throw ToolError("\(path) has \(ids.count) tokens, fewer than \(count)") }
     return Array(ids.prefix(count))
   }

@@ -57,8 +57,8 @@ struct Ingest: ParsableCommand {
   func run() throws {
     let decoder = try model.load()
     let tokens = try model.tokenizer(decoder.configuration).encode(
-      TextSource.read(text), isBeginning: true)
-    guard !tokens.isEmpty else { throw ToolError("\(text) is empty") }
+      Input.text(text), isBeginning: true)
+    guard !tokens.isEmpty else { throw ToolError("\(text) has no tokens") }
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     if daemon.isTemporary {

@@ -44,7 +44,7 @@ struct Logits: ParsableCommand {
 
   func run() throws {
     let decoder = try model.load()
-    let ids = try TextSource.tokenIDs(tokens)
+    let ids = try Input.tokenIDs(tokens)
     let vocabulary = decoder.configuration.vocabularySize
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)

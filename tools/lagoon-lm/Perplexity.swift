@@ -60,7 +60,7 @@ struct Perplexity: ParsableCommand {
   func run() throws {
     let decoder = try model.load()
     let tokenizer = try model.tokenizer(decoder.configuration)
-    let tokens = try tokenizer.encode(TextSource.read(text), isBeginning: true)
+    let tokens = try tokenizer.encode(Input.text(text), isBeginning: true)
     guard tokens.count >= 2 else {
       throw ToolError("\(text) has \(tokens.count) tokens; two are needed to predict one")
     }

@@ -35,9 +35,7 @@ struct Report: ParsableCommand {
       throw ToolError("\(folder) is not there; `lagoon-results run --folder \(folder)` makes it")
     }
     let source = document ?? output
-    guard let data = FileManager.default.contents(atPath: source) else {
-      throw ToolError("cannot read \(source): \(String(cString: strerror(errno)))")
-    }
+    let text = String(decoding: try Input.file(source), as: UTF8.self)
     let folder = try ResultsFolder(self.folder)
     let measurements = try folder.measurements()
     if measurements.design.isSmoke, document == nil {
@@ -47,7 +45,7 @@ struct Report: ParsableCommand {
     }
     var filled: MarkedDocument
     do throws(MarkedDocument.Flaw) {
-      filled = try MarkedDocument(String(decoding: data, as: UTF8.self))
+      filled = try MarkedDocument(text)
     } catch {
       throw ToolError("\(source): \(error)")
     }

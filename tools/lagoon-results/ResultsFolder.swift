@@ -72,10 +72,7 @@ struct ResultsFolder {
     let own = path + "/" + StagePlan.text
     guard !FileManager.default.fileExists(atPath: own) else { return }
     guard let given else { return try AtomicFile.write(Data(try KingJamesBible.text()), to: own) }
-    guard let data = FileManager.default.contents(atPath: given) else {
-      throw ToolError("cannot read \(given): \(String(cString: strerror(errno)))")
-    }
-    try AtomicFile.write(data, to: own)
+    try AtomicFile.write(Data(try Input.text(given)), to: own)
   }
 
   // MARK: Stages

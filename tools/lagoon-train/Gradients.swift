@@ -57,7 +57,7 @@ struct Gradients: ParsableCommand {
   }
 
   func run() throws {
-    let ids = try TextSource.tokenIDs(tokens)
+    let ids = try Input.tokenIDs(tokens)
     guard ids.count >= 2 else { throw ToolError("\(tokens) has one token; two are needed to predict one") }
     let decoder = try TrainableDecoder(
       folder: model.folder, compute: model.compute, frequencies: model.ropeFrequencies)
