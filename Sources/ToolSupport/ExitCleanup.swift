@@ -21,7 +21,7 @@ public enum ExitCleanup {
 
   /// Registers an action and, the first time, the handlers: SIGINT, SIGTERM and SIGHUP run the actions and end the process
   /// with code 128 + signal, unless the process was started with the signal ignored, as by nohup(1); SIGPIPE is ignored, so
-  /// that writing to a closed pipe is an error like others.
+  /// that writing to a closed pipe is an error, after which `runTool` cleans up too.
   public static func add(_ action: @escaping @Sendable () -> Void) -> Token {
     let (token, first) = state.withLock { state in
       let first = !state.installed
@@ -71,6 +71,15 @@ public enum ExitCleanup {
   /// Forgets an action without running it.
   public static func remove(_ token: Token) {
     state.withLock { _ = $0.actions.removeValue(forKey: token.id) }
+  }
+
+  /// Runs all actions and ends the process as the signal does by default.
+  static func endBySignal(_ number: Int32) -> Never {
+    run()
+    signal(number, SIG_DFL)
+    raise(number)
+    // Where it is blocked.
+    _exit(128 + number)
   }
 
   /// Runs and forgets all actions, latest first.

@@ -15,6 +15,7 @@ extension ParsableCommand {
     } catch {
       // After Ctrl-C whatever failed did so because of it, and the signal's handler ends the process.
       ExitCleanup.waitIfEnding()
+      if error as? ToolError == Output.readerGone { ExitCleanup.endBySignal(SIGPIPE) }
       exit(withError: error)
     }
   }

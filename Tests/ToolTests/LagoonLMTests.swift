@@ -192,6 +192,33 @@ import ToolSupport
     }
   }
 
+  /// With a daemon of its own to clean up after, and without.
+  @Test func aReaderThatGoesEndsTheToolSilently() throws {
+    try withFolder { folder in
+      let text = try write(Self.text, folder + "/text")
+      let daemon = try PrivateDaemon()
+      defer { daemon.stop() }
+      for place in [["--store", folder + "/store"], ["--socket", daemon.socketPath]] {
+        _ = try json(["ingest", Self.model, "--text", text, "--session", "a", "--json"] + place)
+        let run = try Program.run(
+          "lagoon-lm", ["generate", Self.model, "--session", "a"] + place,
+          shell: "{ \"$@\"; echo \"status $?\" >&2; } | true")
+        #expect(run.errors == "status \(128 + SIGPIPE)\n")
+      }
+    }
+  }
+
+  /// Notes are for people; when they cannot be written the work goes on.
+  @Test func notesThatCannotBeWrittenAreLost() throws {
+    try withFolder { folder in
+      let text = try write(Self.text, folder + "/text")
+      let run = try Program.run(
+        "lagoon-lm", ["ingest", Self.model, "--text", text, "--session", "a"],
+        shell: "exec \"$@\" 2>/dev/full")
+      #expect(run.status == 0 && run.output.contains("tokens ingested"))
+    }
+  }
+
   /// A text that is no file: what a shell puts in the place of `<(command)`, a folder, nothing.
   @Test func textsComeFromWhateverCanBeRead() throws {
     try withFolder { folder in

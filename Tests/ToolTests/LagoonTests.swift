@@ -148,6 +148,20 @@ private final class WriterState: Sendable {
     #expect(try decode([SessionView].self, sample.lagoon("list", "--json")).count == 3)
   }
 
+  @Test func outputThatCannotBeWrittenIsAnError() throws {
+    let sample = try SampleStore()
+    let picture = sample.folder + "/x.png"
+    for arguments in [
+      ["list"], ["show", "kept"], ["verify"], ["verify", "--json"], ["stats"],
+      ["heatmap", "kept", "--layer", "0", "-o", picture], ["delete", "--yes", "new"],
+    ] {
+      let run = try Program.run(
+        "lagoon", arguments + ["--socket", sample.daemon.socketPath], shell: "exec \"$@\" >/dev/full")
+      #expect(
+        run.status == 1 && run.errors.contains("cannot write the output: No space left"), "\(arguments)")
+    }
+  }
+
   @Test func damageIsFoundAndNamed() throws {
     let sample = try SampleStore()
     let sound = try sample.lagoon("verify")

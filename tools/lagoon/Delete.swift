@@ -36,8 +36,7 @@ struct Delete: ParsableCommand {
         throw ToolError("Nobody is at a terminal to be asked: pass --yes to delete.")
       }
       let names = sessions.joined(separator: ", ")
-      FileHandle.standardError.write(
-        Data("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)? [y/N] ".utf8))
+      Output.show("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)? [y/N] ")
       guard ["y", "yes"].contains(readLine()?.lowercased()) else {
         throw ToolError("Nothing was deleted.")
       }

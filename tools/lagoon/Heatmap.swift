@@ -81,6 +81,6 @@ struct Heatmap: ParsableCommand {
     if from > 0 || to != nil { options.shown = from..<(to ?? max(kept.tokens, from + 1)) }
     let picture = try map.draw(options)
     try picture.writePNG(to: output)
-    print("\(output): \(picture.width) × \(picture.height) pixels")
+    try Output.write("\(output): \(picture.width) × \(picture.height) pixels\n")
   }
 }

@@ -38,10 +38,11 @@ struct Verify: ParsableCommand {
         if let session = damage.session { place.append("session \(session)") }
         if let layer = damage.layer { place.append("layer \(layer)") }
         if let partition = damage.partition { place.append("partition \(partition)") }
-        print("damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message)
+        try Output.write(
+          "damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message + "\n")
       }
       let records = "\(Units.count(report.records)) records, \(Units.bytes(report.bytes))"
-      print("\(records): " + (report.damage.isEmpty ? "sound" : "\(report.damage.count) damaged"))
+      try Output.write("\(records): \(report.damage.isEmpty ? "sound" : "\(report.damage.count) damaged")\n")
     }
     if !report.damage.isEmpty { throw ExitCode.failure }
   }
