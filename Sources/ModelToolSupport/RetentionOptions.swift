@@ -57,7 +57,7 @@ package struct RetentionOptions: ParsableArguments {
   }
 
   /// - Throws: when an option that was given differs from what the session was made with.
-  package func check(against session: SessionParameters, codec: CodecOption) throws {
+  package func check(against session: SessionParameters, codec: CodecOption, archive: Bool) throws {
     func check<Value: Equatable>(_ option: String, _ given: Value?, _ stored: Value) throws {
       guard let given, given != stored else { return }
       throw ToolError(
@@ -73,6 +73,11 @@ package struct RetentionOptions: ParsableArguments {
     try check("--value-weight", valueWeight, session.valueWeight)
     try check("--exempt-layers", exemptLayers?.layers.sorted(), session.exemptLayers.sorted())
     try check("--seed", seed, session.seed)
+    guard session.archive || !archive else {
+      throw ToolError(
+        "session '\(session.name)' was made without --archive; leave the option out to resume, or choose another --session"
+      )
+    }
   }
 }
 

@@ -132,6 +132,11 @@ import ToolSupport
       #expect(
         try refusal(["ingest", Self.model, "--text", whole, "--session", "a", "--ratio", "0.5"]).contains(
           "--ratio"))
+      #expect(
+        try refusal(["ingest", Self.model, "--text", whole, "--session", "a", "--archive"]).contains(
+          "made without --archive"))
+      #expect(try ingest(whole, "archived", settings + ["--archive"])["resumed_at"] as? Int == 0)
+      #expect(try ingest(whole, "archived", ["--archive"])["resumed_at"] as? Int == Self.text.utf8.count)
       #expect(try refusal(["generate", Self.model, "--session", "none"]).contains("'none'"))
       let twin = folder + "/twin"
       try FileManager.default.copyItem(atPath: Self.model, toPath: twin)

@@ -116,7 +116,7 @@ struct Ingest: ParsableCommand {
       default: throw error
       }
     }
-    try retention.check(against: found.parameters, codec: codec)
+    try retention.check(against: found.parameters, codec: codec, archive: archive)
     let standing = found.info.tokens
     guard standing <= tokens.count,
       TokenHash.extend(TokenHash.empty, with: tokens[..<standing]) == found.info.tokenHash
