@@ -40,18 +40,46 @@ package struct RetentionOptions: ParsableArguments {
 
   package init() {}
 
+  package func validate() throws {
+    do throws(RetentionError) {
+      _ = try RetentionParameters(
+        policy: policy ?? .lagkv, sinks: sinks ?? Self.defaultSinks, lag: lag ?? Self.defaultLag,
+        ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1)
+    } catch {
+      throw ValidationError("\(Self.options[error.code] ?? "\(error.code)"): \(error.message).")
+    }
+  }
+
+  private static let options: [RetentionError.Code: String] = [
+    .sinks: "--sinks", .lag: "--lag", .ratio: "--ratio", .valueWeight: "--value-weight",
+  ]
+
+  /// The layers that are kept whole.
+  ///
+  /// - Throws: when the model does not have one of them.
+  package func exempt(_ configuration: ModelConfiguration) throws(ToolError) -> Set<Int> {
+    let layers = exemptLayers?.layers ?? []
+    if let layer = layers.first(where: { $0 >= configuration.layers }) {
+      throw ToolError(
+        "--exempt-layers: there is no layer \(layer); the model has 0 to \(configuration.layers - 1)")
+    }
+    return Set(layers)
+  }
+
   /// The session that these options ask for.
+  ///
+  /// - Throws: as `exempt`.
   package func parameters(
     name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType,
     policy defaultPolicy: PolicyKind = .lagkv, codec: CodecOption? = nil
-  ) -> SessionParameters {
+  ) throws(ToolError) -> SessionParameters {
     var parameters = SessionParameters(
       name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
       headDim: configuration.headDim,
       elementType: dtype ?? defaultType, policy: policy ?? defaultPolicy, sinks: sinks ?? Self.defaultSinks,
       lag: lag ?? Self.defaultLag, ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1,
       seed: seed ?? 0,
-      exemptLayers: Set(exemptLayers?.layers ?? []), fingerprint: fingerprint)
+      exemptLayers: try exempt(configuration), fingerprint: fingerprint)
     parameters.codec = codec?.codec ?? .raw
     return parameters
   }

@@ -257,6 +257,22 @@ import ToolSupport
     let socket = try Program.run(
       "lagoon-lm", ["generate", Self.model, "--session", "a", "--socket", "/nowhere.sock"])
     #expect(socket.status == 1 && socket.errors.contains("/nowhere.sock"))
+    for (option, value) in [
+      ("--lag", "-1"), ("--lag", "99999999999"), ("--sinks", "-1"), ("--sinks", "99999999999"),
+      ("--ratio", "2"),
+      ("--value-weight", "nan"), ("--exempt-layers", "-1"), ("--exempt-layers", "0,99999999999999999999"),
+    ] {
+      let run = try Program.run(
+        "lagoon-lm", ["ingest", Self.model, "--text", "-", "--session", "a", "\(option)=\(value)"])
+      #expect(run.status == 64 && run.errors.contains(option), "\(run.errors)")
+    }
+    // Which layers there are is known when the model is.
+    for layer in ["4", "99999999999"] {
+      let run = try Program.run(
+        "lagoon-lm",
+        ["perplexity", Self.model, "--text", Self.model + "/README.md", "--exempt-layers", layer])
+      #expect(run.status == 1 && run.errors.contains("--exempt-layers: there is no layer \(layer);"))
+    }
     for wrong in [["--max-tokens", "0"], ["--chunk", "0"], ["--prompt", ""], ["--compute", "f64"]] {
       #expect(try Program.run("lagoon-lm", ["generate", Self.model, "--session", "a"] + wrong).status == 64)
     }

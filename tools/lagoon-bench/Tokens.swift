@@ -50,7 +50,8 @@ struct Tokens: ParsableCommand {
     let connection = try LagoonConnection(
       socketPath: daemon.socketPath, arenaBytes: DaemonAttention.arenaBytes(c, chunk: model.chunk))
 
-    let parameters = retention.parameters(name: "tokens", c, fingerprint: [], dtype: .bfloat16, codec: codec)
+    let parameters = try retention.parameters(
+      name: "tokens", c, fingerprint: [], dtype: .bfloat16, codec: codec)
     func read() throws {
       let session = try connection.createSession(parameters)
       try SessionFeed(model: decoder, session: session, chunk: model.chunk)

@@ -107,7 +107,7 @@ struct Ingest: ParsableCommand {
     } catch {
       switch error.code {
       case .notFound:
-        var parameters = retention.parameters(
+        var parameters = try retention.parameters(
           name: session, decoder.configuration, fingerprint: fingerprint, dtype: .bfloat16, codec: codec)
         parameters.archive = archive
         return try connection.createSession(parameters)

@@ -49,7 +49,7 @@ struct Logits: ParsableCommand {
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
-    let parameters = retention.parameters(
+    let parameters = try retention.parameters(
       name: "logits", decoder.configuration, fingerprint: fingerprint, dtype: .float32, policy: .full,
       codec: codec)
     let progress = ProgressLine(total: ids.count, unit: "tokens")

@@ -67,7 +67,7 @@ struct Perplexity: ParsableCommand {
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
-    let parameters = retention.parameters(
+    let parameters = try retention.parameters(
       name: "perplexity", decoder.configuration, fingerprint: fingerprint, dtype: .float32, codec: codec)
     let result = try ScratchSession.with(link.connection, parameters) { session in
       try measure(decoder, tokens, tokenizer, session, link.connection)

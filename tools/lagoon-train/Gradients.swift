@@ -64,7 +64,7 @@ struct Gradients: ParsableCommand {
     let link = try daemon.connect(
       arenaBytes: DaemonTrainingAttention.arenaBytes(decoder.configuration, chunk: model.chunk))
     defer { link.close() }
-    var parameters = retention.parameters(
+    var parameters = try retention.parameters(
       name: "gradients", decoder.configuration, fingerprint: [], dtype: .float32)
     parameters.archive = true
     let progress = ProgressLine(total: 2 * ids.count, unit: "tokens")
