@@ -104,6 +104,21 @@ private final class WriterState: Sendable {
     #expect(try sample.lagoonStopped("list", "--json").output == running[0])
   }
 
+  @Test func heatmapTellsWhatItDrew() throws {
+    let sample = try SampleStore()
+    let path = sample.folder + "/x.png"
+    let run = try sample.lagoon("heatmap", "kept", "--layer", "all", "-o", path, "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    let facts = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(facts["output"] as? String == path && facts["session"] as? String == "kept")
+    #expect(facts["layers"] as? [Int] == [0, 1, 2] && facts["kv_heads"] as? Int == SampleStore.kvHeads)
+    #expect(facts["tokens"] as? Int == SampleStore.tokens)
+    // Width and height of a PNG are its 17th to 24th byte, most significant first.
+    let header = try Data(contentsOf: URL(filePath: path))[16..<24]
+    #expect(header.prefix(4).reduce(0) { $0 << 8 | Int($1) } == facts["width"] as? Int)
+    #expect(header.suffix(4).reduce(0) { $0 << 8 | Int($1) } == facts["height"] as? Int)
+  }
+
   @Test func deletingNeedsConsent() throws {
     let sample = try SampleStore()
     let asked = try sample.lagoon("delete", "kept")
