@@ -75,21 +75,25 @@ let package = Package(
         "LagoonProtocol", "KVStore", "SparseAttention", "LagKV", "Patience", "CPosix", log,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    room("DurableFiles", []),
     room("StrictJSON", []),
-    room("Safetensors", ["StrictJSON"]),
+    room("Safetensors", ["StrictJSON", "DurableFiles"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", ["StrictJSON", "COniguruma", "CSentencePiece"]),
     room("TrainingData", ["StrictJSON", "Tokenization"]),
     room("RunRecord", ["StrictJSON"]),
-    room("Transformer", ["Safetensors", "StrictJSON", "Kernels", "COneDNN", "CXXHash"]),
-    room("ToolSupport", [argumentParser]),
+    room("Transformer", ["Safetensors", "StrictJSON", "DurableFiles", "Kernels", "COneDNN", "CXXHash"]),
+    room("ToolSupport", ["LagoonProtocol", "DurableFiles", "CPosix", argumentParser]),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
     room(
       "Evaluation",
       ["RecallTasks", "LanguageModel", "Transformer", "Tokenization", "LagoonClient", "LagKV"]),
     room(
       "LRSATraining",
-      ["Transformer", "TrainingData", "RunRecord", "Safetensors", "LagoonClient", "LagKV", "Kernels"]),
+      [
+        "Transformer", "TrainingData", "RunRecord", "Safetensors", "DurableFiles", "LagoonClient", "LagKV",
+        "Kernels",
+      ]),
     room(
       "ModelToolSupport",
       [
@@ -98,8 +102,8 @@ let package = Package(
         argumentParser,
       ]),
     room("RecallTasks", []),
-    room("Inspection", ["CPNG"]),
-    room("Charts", ["Inspection"]),
+    room("Inspection", ["DurableFiles", "CPNG"]),
+    room("Charts", ["Inspection", "DurableFiles"]),
     room("ClaimExperiment", ["Charts", "Inspection"]),
 
     tool(
@@ -120,17 +124,20 @@ let package = Package(
       [
         "ModelToolSupport", "LRSATraining", "TrainingData", "RunRecord", "Charts", "Evaluation",
         "RecallTasks", "Transformer", "Tokenization", "Safetensors", "LagoonClient", "LagKV", "Inspection",
-        "ToolSupport",
+        "DurableFiles", "ToolSupport",
       ]),
     tool(
       "lagoon-demo", path: "tools/lagoon-demo",
       ["LanguageModel", "Transformer", "Tokenization", "LagoonClient", "Inspection", "ToolSupport"]),
-    tool("lagoon-results", path: "tools/lagoon-results", ["ClaimExperiment", "Charts", "ToolSupport"]),
+    tool(
+      "lagoon-results", path: "tools/lagoon-results",
+      ["ClaimExperiment", "Charts", "DurableFiles", "ToolSupport"]),
     tool(
       "lagoon-bench", path: "tools/lagoon-bench",
       [
         "LagoonClient", "GoldenCases", "SparseAttention", "LagKV", "Kernels", "Tokenization", "Transformer",
-        "LRSATraining", "LanguageModel", "ModelToolSupport", "ToolSupport", "Charts", "Inspection", "CLMDB",
+        "LRSATraining", "LanguageModel", "ModelToolSupport", "ToolSupport", "DurableFiles", "Charts",
+        "Inspection", "CLMDB",
         "CZstd",
       ]),
 
@@ -152,6 +159,7 @@ let package = Package(
       "DaemonTests",
       ["LagoonDaemon", "LagoonClient", "LagoonProtocol", "KVStore", "SparseAttention", "TestSupport"]),
     tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
+    tests("DurableFilesTests", ["DurableFiles"]),
     tests("SafetensorsTests", ["Safetensors"]),
     tests("TokenizationTests", ["Tokenization", "StrictJSON", "TestSupport"]),
     tests("TrainingDataTests", ["TrainingData", "Tokenization", "StrictJSON", "TestSupport"]),

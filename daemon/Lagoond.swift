@@ -77,8 +77,9 @@ struct Lagoond: AsyncParsableCommand {
   }
 
   func run() async throws {
-    ProcessMemory.settle()
     do {
+      try StandardDescriptors.open()
+      ProcessMemory.settle()
       try await serve()
     } catch let failure as Failure {
       let line = "lagoond: \(failure.message)\n"

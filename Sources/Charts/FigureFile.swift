@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import Inspection
 
@@ -22,14 +23,14 @@ extension Figure {
     }
   }
 
-  /// Writes the figure; a file that stands there is replaced in one piece.
+  /// Writes the figure, as `AtomicFile` does.
   package func write(to path: String) throws(FigureError) {
     switch try FileKind(path: path) {
     case .svg:
-      do {
-        try Data(svg().utf8).write(to: URL(filePath: path), options: .atomic)
+      do throws(FileError) {
+        try AtomicFile.write(Data(svg().utf8), to: path)
       } catch {
-        throw FigureError(message: "cannot write \(path): \(error.localizedDescription)")
+        throw FigureError(message: error.description)
       }
     case .png:
       do throws(PNGError) {

@@ -1,4 +1,5 @@
 import CPNG
+import DurableFiles
 import Foundation
 
 /// What libpng or the file system answered when a picture was written.
@@ -33,13 +34,13 @@ extension Canvas {
     return data.prefix(bytes)
   }
 
-  /// Writes the picture to a PNG file; a file that stands there is replaced in one piece.
+  /// Writes the picture to a PNG file, as `AtomicFile` does.
   public func writePNG(to path: String) throws(PNGError) {
     let data = try pngData()
-    do {
-      try data.write(to: URL(filePath: path), options: .atomic)
+    do throws(FileError) {
+      try AtomicFile.write(data, to: path)
     } catch {
-      throw PNGError(message: "cannot write \(path): \(error.localizedDescription)")
+      throw PNGError(message: error.description)
     }
   }
 

@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import Safetensors
 import Transformer
@@ -46,9 +47,17 @@ package struct RunCheckpoints {
       try gradients.add(to: &writer, prefix: "")
       try writer.write(to: partial + "/" + Self.gradients)
     }
-    try DurableFile.write(try JSONEncoder().encode(state), to: partial + "/" + Self.state)
-    try DurableFile.rename(partial, to: folder + "/" + name)
+    try AtomicFile.write(try JSONEncoder().encode(state), to: partial + "/" + Self.state)
+    try Self.place(partial, at: folder + "/" + name)
     for old in list().dropLast(kept) { try? files.removeItem(atPath: folder + "/" + old) }
+  }
+
+  /// Puts a finished folder into its place, where none is.
+  private static func place(_ finished: String, at path: String) throws {
+    guard rename(finished, path) == 0 else {
+      throw TrainingError("cannot rename \(finished) to \(path): \(String(cString: strerror(errno)))")
+    }
+    try AtomicFile.syncFolder(of: path)
   }
 
   /// Takes the newest checkpoint over.

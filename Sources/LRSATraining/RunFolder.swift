@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 
 /// The folder of a run, held by one process at a time:
@@ -10,13 +11,16 @@ import Foundation
 ///     model/            the result
 public final class RunFolder {
   public let path: String
-  private let lock: Int32
+  private var lock: Int32 = -1
 
   /// Makes the folder if it is not there, and takes it.
   ///
-  /// - Throws: when another process has it.
+  /// - Throws: when another process has it, or a model is there that no run made.
   public init(_ path: String) throws {
     self.path = path
+    if let foreign = [result, best].first(where: FileManager.default.fileExists), !isUsed {
+      throw TrainingError("\(foreign) is there, but no run that made it: choose another folder")
+    }
     do {
       try FileManager.default.createDirectory(
         atPath: path + "/checkpoints", withIntermediateDirectories: true)
@@ -33,7 +37,7 @@ public final class RunFolder {
     }
   }
 
-  deinit { close(lock) }
+  deinit { if lock >= 0 { close(lock) } }
 
   public var data: String { path + "/data" }
   public var checkpoints: String { path + "/checkpoints" }
@@ -51,7 +55,7 @@ public final class RunFolder {
   public func settle(_ settings: RunSettings, resuming: Bool) throws {
     guard isUsed else {
       if resuming { throw TrainingError("there is no run in \(path) to resume: leave out --resume") }
-      return try DurableFile.write(settings.json(), to: settingsPath)
+      return try AtomicFile.write(settings.json(), to: settingsPath)
     }
     guard resuming else {
       throw TrainingError("\(path) holds a run: add --resume to go on with it, or choose another folder")

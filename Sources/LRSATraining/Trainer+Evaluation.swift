@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import RunRecord
 import TrainingData
@@ -50,7 +51,7 @@ extension Trainer {
     }
     let path = folder.probePath
     guard let data = FileManager.default.contents(atPath: path) else {
-      try DurableFile.write(JSONEncoder().encode(chosen), to: path)
+      try AtomicFile.write(JSONEncoder().encode(chosen), to: path)
       return 0
     }
     let baseline = try JSONDecoder().decode([[UInt32]].self, from: data)

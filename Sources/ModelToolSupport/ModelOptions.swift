@@ -44,21 +44,10 @@ package struct ModelOptions: ParsableArguments {
   }
 }
 
-/// Text from a file or standard input.
-package enum TextSource {
-  /// Whole contents; `-` is standard input.
-  package static func read(_ path: String) throws -> [UInt8] {
-    if path == "-" { return [UInt8](FileHandle.standardInput.readDataToEndOfFile()) }
-    do {
-      return try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
-    } catch {
-      throw ToolError("cannot read \(path): \(String(cString: strerror(errno)))")
-    }
-  }
-
+extension Input {
   /// Token ids from a file, or standard input for `-`, with a JSON array of them.
   package static func tokenIDs(_ path: String) throws -> [UInt32] {
-    let data = Data(try read(path))
+    let data = Data(try text(path))
     guard let ids = try? JSONDecoder().decode([UInt32].self, from: data), !ids.isEmpty else {
       throw ToolError("\(path) is not a JSON array of token ids, such as [73, 110]")
     }

@@ -40,24 +40,52 @@ package struct RetentionOptions: ParsableArguments {
 
   package init() {}
 
+  package func validate() throws {
+    do throws(RetentionError) {
+      _ = try RetentionParameters(
+        policy: policy ?? .lagkv, sinks: sinks ?? Self.defaultSinks, lag: lag ?? Self.defaultLag,
+        ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1)
+    } catch {
+      throw ValidationError("\(Self.options[error.code] ?? "\(error.code)"): \(error.message).")
+    }
+  }
+
+  private static let options: [RetentionError.Code: String] = [
+    .sinks: "--sinks", .lag: "--lag", .ratio: "--ratio", .valueWeight: "--value-weight",
+  ]
+
+  /// The layers that are kept whole.
+  ///
+  /// - Throws: when the model does not have one of them.
+  package func exempt(_ configuration: ModelConfiguration) throws(ToolError) -> Set<Int> {
+    let layers = exemptLayers?.layers ?? []
+    if let layer = layers.first(where: { $0 >= configuration.layers }) {
+      throw ToolError(
+        "--exempt-layers: there is no layer \(layer); the model has 0 to \(configuration.layers - 1)")
+    }
+    return Set(layers)
+  }
+
   /// The session that these options ask for.
+  ///
+  /// - Throws: as `exempt`.
   package func parameters(
     name: String, _ configuration: ModelConfiguration, fingerprint: [UInt8], dtype defaultType: ElementType,
     policy defaultPolicy: PolicyKind = .lagkv, codec: CodecOption? = nil
-  ) -> SessionParameters {
+  ) throws(ToolError) -> SessionParameters {
     var parameters = SessionParameters(
       name: name, layers: configuration.layers, kvHeads: configuration.kvHeads,
       headDim: configuration.headDim,
       elementType: dtype ?? defaultType, policy: policy ?? defaultPolicy, sinks: sinks ?? Self.defaultSinks,
       lag: lag ?? Self.defaultLag, ratio: ratio ?? Self.defaultRatio, valueWeight: valueWeight ?? 1,
       seed: seed ?? 0,
-      exemptLayers: Set(exemptLayers?.layers ?? []), fingerprint: fingerprint)
+      exemptLayers: try exempt(configuration), fingerprint: fingerprint)
     parameters.codec = codec?.codec ?? .raw
     return parameters
   }
 
   /// - Throws: when an option that was given differs from what the session was made with.
-  package func check(against session: SessionParameters, codec: CodecOption) throws {
+  package func check(against session: SessionParameters, codec: CodecOption, archive: Bool) throws {
     func check<Value: Equatable>(_ option: String, _ given: Value?, _ stored: Value) throws {
       guard let given, given != stored else { return }
       throw ToolError(
@@ -73,6 +101,11 @@ package struct RetentionOptions: ParsableArguments {
     try check("--value-weight", valueWeight, session.valueWeight)
     try check("--exempt-layers", exemptLayers?.layers.sorted(), session.exemptLayers.sorted())
     try check("--seed", seed, session.seed)
+    guard session.archive || !archive else {
+      throw ToolError(
+        "session '\(session.name)' was made without --archive; leave the option out to resume, or choose another --session"
+      )
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import DurableFiles
+
 /// What is wrong with a safetensors file, and where.
 public struct SafetensorsError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The kind of failure. More kinds may come.
@@ -34,6 +36,10 @@ public struct SafetensorsError: Error, Sendable, Hashable, CustomStringConvertib
     self.path = path
     self.tensor = tensor
     self.systemCode = systemCode
+  }
+
+  init(_ error: FileError) {
+    self.init(.io, error.message, path: error.path, systemCode: error.systemCode)
   }
 
   public var description: String {

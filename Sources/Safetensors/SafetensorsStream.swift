@@ -1,3 +1,5 @@
+import DurableFiles
+
 /// A tensor that is to be written: its name, element type and shape.
 public struct TensorDescription: Sendable, Hashable {
   public let name: String
@@ -48,10 +50,14 @@ public struct SafetensorsStream: ~Copyable {
     path: String, _ tensors: [TensorDescription], metadata: [String: String] = [:]
   ) throws(SafetensorsError) {
     let (header, bytes) = try Self.header(tensors, metadata)
-    var file = try AtomicFile(path: path)
-    try file.append(header)
+    do throws(FileError) {
+      var file = try AtomicFile(path: path)
+      try file.append(header)
+      self.file = file
+    } catch {
+      throw SafetensorsError(error)
+    }
     self.path = path
-    self.file = file
     left = bytes
   }
 
@@ -63,7 +69,7 @@ public struct SafetensorsStream: ~Copyable {
       throw SafetensorsError(.mismatch, "\(bytes.count) bytes where tensors take \(left) more", path: path)
     }
     left -= bytes.count
-    try file.append(bytes)
+    do throws(FileError) { try file.append(bytes) } catch { throw SafetensorsError(error) }
   }
 
   /// The next elements of tensors of f32.
@@ -81,7 +87,7 @@ public struct SafetensorsStream: ~Copyable {
     guard left == 0 else {
       throw SafetensorsError(.mismatch, "\(left) bytes of tensors are missing", path: path)
     }
-    try file.commit()
+    do throws(FileError) { try file.commit() } catch { throw SafetensorsError(error) }
   }
 
   /// The header with its length, padded with spaces so that the data begin at a multiple of eight bytes; and how many bytes

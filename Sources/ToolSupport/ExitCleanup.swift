@@ -1,3 +1,4 @@
+import CPosix
 import Dispatch
 import Foundation
 import Synchronization
@@ -19,7 +20,8 @@ public enum ExitCleanup {
   }
 
   /// Registers an action and, the first time, the handlers: SIGINT, SIGTERM and SIGHUP run the actions and end the process
-  /// with code 128 + signal; SIGPIPE is ignored, so that writing to a closed pipe is an error like others.
+  /// with code 128 + signal, unless the process was started with the signal ignored, as by nohup(1); SIGPIPE is ignored, so
+  /// that writing to a closed pipe is an error, after which `runTool` cleans up too.
   public static func add(_ action: @escaping @Sendable () -> Void) -> Token {
     let (token, first) = state.withLock { state in
       let first = !state.installed
@@ -71,6 +73,15 @@ public enum ExitCleanup {
     state.withLock { _ = $0.actions.removeValue(forKey: token.id) }
   }
 
+  /// Runs all actions and ends the process as the signal does by default.
+  static func endBySignal(_ number: Int32) -> Never {
+    run()
+    signal(number, SIG_DFL)
+    raise(number)
+    // Where it is blocked.
+    _exit(128 + number)
+  }
+
   /// Runs and forgets all actions, latest first.
   public static func run() {
     let actions = state.withLock { state in
@@ -88,9 +99,9 @@ public enum ExitCleanup {
       ExitCleanup.run()
     }
     let queue = DispatchQueue(label: "lagoon.exit-cleanup")
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-      // A dispatch source sees the signal only when its default action is off.
-      signal(number, SIG_IGN)
+    for number in [SIGINT, SIGTERM, SIGHUP] where lagoon_ignores_signal(number) != 1 {
+      // The default action ends the process until the source is at work. A handler, because children inherit SIG_IGN.
+      signal(number) { _ in }
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
         state.withLock { $0.signal = number }

@@ -4,8 +4,8 @@ import Foundation
 public enum Output {
   /// Writes all bytes to standard output.
   ///
-  /// - Throws: when the reader has gone, as in `| head`, or the disk is full. Tools ignore SIGPIPE (`ExitCleanup.install`),
-  ///   so that they still clean up.
+  /// - Throws: `readerGone` when the reader has gone, as in `| head`; or when the disk is full. Tools that have something to
+  ///   clean up ignore SIGPIPE (`ExitCleanup.install`).
   public static func write(_ bytes: [UInt8]) throws(ToolError) {
     var done = 0
     while done < bytes.count {
@@ -15,11 +15,15 @@ public enum Output {
       }
       if written < 0 {
         if errno == EINTR { continue }
-        throw ToolError("cannot write the output: \(String(cString: strerror(errno)))")
+        throw errno == EPIPE
+          ? readerGone : ToolError("cannot write the output: \(String(cString: strerror(errno)))")
       }
       done += written
     }
   }
+
+  /// Nobody reads standard output any more. `runTool` ends the tool as SIGPIPE does, without a message.
+  public static let readerGone = ToolError("cannot write the output: nobody reads it any more")
 
   public static func write(_ text: String) throws(ToolError) {
     try write(Array(text.utf8))
@@ -43,8 +47,17 @@ public enum Output {
     }
   }
 
-  /// Writes a line to standard error, for people. Failures are of no consequence there.
-  public static func note(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
+  /// Writes a line to standard error, for people.
+  public static func note(_ text: String) { show(text + "\n") }
+
+  /// Writes to standard error, for people. Failures are of no consequence there.
+  public static func show(_ text: String) {
+    var left = Array(text.utf8)[...]
+    while !left.isEmpty {
+      let written = left.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      if written < 0, errno == EINTR { continue }
+      guard written > 0 else { return }
+      left = left.dropFirst(written)
+    }
   }
 }

@@ -30,21 +30,17 @@ public final class ProgressLine {
     if let lastDrawn, now - lastDrawn < .milliseconds(100) { return }
     lastDrawn = now
     let text = Self.text(done: done, total: total, first: first, unit: unit, elapsed: (now - start).inSeconds)
-    draw("\r\u{1B}[2K" + text)
+    Output.show("\r\u{1B}[2K" + text)
   }
 
   /// Removes the line.
   public func finish() {
-    if lastDrawn != nil { draw("\r\u{1B}[2K") }
+    if lastDrawn != nil { Output.show("\r\u{1B}[2K") }
     lastDrawn = nil
   }
 
   /// Seconds since the line was made.
   public var elapsed: Double { (ContinuousClock.now - start).inSeconds }
-
-  private func draw(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
-  }
 
   /// The line's text.
   public static func text(done: Int, total: Int, first: Int, unit: String, elapsed: Double) -> String {

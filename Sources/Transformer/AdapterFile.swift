@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import Safetensors
 import StrictJSON
@@ -193,19 +194,18 @@ extension AdapterFile {
     if let embedding = layout.tiedEmbedding {
       tensors.append(TensorDescription(LowRankLayout.tiedHeadName, .float32, shape: embedding.shape))
     }
-    try stored { () throws(SafetensorsError) in
+    let weights = try stored { () throws(SafetensorsError) in
       var weights = try SafetensorsStream(
         path: folder + "/" + weightsName, tensors, metadata: ["format": "pt"])
       try weights.append(parameters.readable(0..<layout.parameters.count))
       if let embedding = layout.tiedEmbedding { try weights.append(parameters.readable(embedding.range)) }
-      // Of an adapter that was here before.
-      if source.rope == nil { unlink(folder + "/" + rotaryName) }
-      for (name, data) in files {
-        var file = try AtomicFile(path: folder + "/" + name)
-        try file.append([UInt8](data))
-        try file.commit()
-      }
-      try weights.commit()
+      return weights
     }
+    // Of an adapter that was here before.
+    if source.rope == nil { unlink(folder + "/" + rotaryName) }
+    try written { () throws(FileError) in
+      for (name, data) in files { try AtomicFile.write(data, to: folder + "/" + name) }
+    }
+    do throws(SafetensorsError) { try weights.commit() } catch { throw ModelError(error) }
   }
 }

@@ -1,3 +1,4 @@
+import DurableFiles
 import Safetensors
 
 /// The weights of a model folder by their Hugging Face names, checked against the configuration before any is used.
@@ -75,4 +76,6 @@ extension ModelError {
       }
     self.init(code, error.message, path: error.path, name: error.tensor)
   }
+
+  init(_ error: FileError) { self.init(.io, error.message, path: error.path) }
 }

@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import Safetensors
 import StrictJSON
@@ -101,17 +102,13 @@ struct ModelSource {
         try append(values, description, to: &weights, folder)
         progress(tensor.range.upperBound)
       }
-      for (name, data) in [("config.json", config)] + files {
-        try stored { () throws(SafetensorsError) in
-          var file = try AtomicFile(path: folder + "/" + name)
-          try file.append([UInt8](data))
-          try file.commit()
+      try written { () throws(FileError) in
+        for (name, data) in [("config.json", config)] + files {
+          try AtomicFile.write(data, to: folder + "/" + name)
         }
       }
       do throws(SafetensorsError) { try weights.commit() } catch { throw ModelError(error) }
-      if isNew {
-        try stored { () throws(SafetensorsError) in try AtomicFile.syncFolder(of: folder) }
-      }
+      if isNew { try written { () throws(FileError) in try AtomicFile.syncFolder(of: folder) } }
     } catch {
       // Goes only when it is empty.
       if isNew { rmdir(folder) }
@@ -182,4 +179,9 @@ func stored<Result: ~Copyable>(
   _ body: () throws(SafetensorsError) -> Result
 ) throws(ModelError) -> Result {
   do throws(SafetensorsError) { return try body() } catch { throw ModelError(error) }
+}
+
+/// Runs `body`; its error becomes one of the model's.
+func written(_ body: () throws(FileError) -> Void) throws(ModelError) {
+  do throws(FileError) { try body() } catch { throw ModelError(error) }
 }

@@ -214,5 +214,11 @@ import Testing
       #expect(error?.message.contains("ends in .svg or .png") == true)
     }
     #expect(throws: FigureError.self) { try figure.write(to: folder + "/none/a.svg") }
+    // A symbolic link stays.
+    let link = folder + "/link.svg"
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "behind.svg")
+    try figure.write(to: link)
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "behind.svg")
+    #expect(try String(contentsOfFile: folder + "/behind.svg", encoding: .utf8) == figure.svg())
   }
 }

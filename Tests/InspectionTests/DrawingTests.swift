@@ -80,6 +80,25 @@ import Testing
     #expect(pixels == canvas.pixels)
   }
 
+  /// A symbolic link stays and what it leads to is replaced; a FIFO stays and the bytes go into it.
+  @Test func onlyARegularFileIsReplaced() throws {
+    let path = NSTemporaryDirectory() + "inspection-\(UUID().uuidString)"
+    let files = FileManager.default
+    try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? files.removeItem(atPath: path) }
+    let canvas = Canvas(width: 3, height: 2)
+    try files.createSymbolicLink(atPath: path + "/link.png", withDestinationPath: "picture.png")
+    try canvas.writePNG(to: path + "/link.png")
+    #expect(try files.destinationOfSymbolicLink(atPath: path + "/link.png") == "picture.png")
+    #expect(try Data(contentsOf: URL(filePath: path + "/picture.png")) == canvas.pngData())
+    try #require(mkfifo(path + "/fifo", 0o600) == 0)
+    let reader = open(path + "/fifo", O_RDONLY | O_NONBLOCK)
+    defer { close(reader) }
+    try canvas.writePNG(to: path + "/fifo")
+    #expect(try FileHandle(fileDescriptor: reader).readDataToEndOfFile() == canvas.pngData())
+    #expect(try files.contentsOfDirectory(atPath: path).sorted() == ["fifo", "link.png", "picture.png"])
+  }
+
   @Test func unwritablePathsAreNamed() {
     let error = #expect(throws: PNGError.self) {
       try Canvas(width: 1, height: 1).writePNG(to: "/nowhere/at/all.png")

@@ -48,9 +48,13 @@ import Testing
     text = text.replacing(
       "<!-- by hand --><!-- by hand -->", with: "<!-- by hand -->\nOurs.\n<!-- by hand -->")
     try Data(text.utf8).write(to: page)
-    run = try Program.run("lagoon-bench", ["report", folder.path, "-o", page.path])
+    // Through a symbolic link, which stays.
+    let link = folder.appendingPathComponent("link.md").path
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: page.path)
+    run = try Program.run("lagoon-bench", ["report", folder.path, "-o", link])
     #expect(run.status == 0)
     #expect(try String(contentsOf: page, encoding: .utf8).contains("\nOurs.\n"))
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == page.path)
   }
 
   @Test func badResultsAreNamed() throws {

@@ -37,7 +37,7 @@ struct DemoTests {
       #expect(demo.output.contains("equal, byte for byte"))
       // The README shows its steps as they are called.
       let readme = try String(contentsOfFile: Program.root + "/README.md", encoding: .utf8)
-      let steps = readme.split(separator: "\n").filter { $0.contains(/^[1-7]\/7 /) }
+      let steps = readme.split(separator: "\n").filter { $0.contains(#/^[1-7]\/7 /#) }
       #expect(!steps.isEmpty)
       for step in steps { #expect(demo.output.contains(step), "\(step)") }
       let picture = try Data(contentsOf: URL(filePath: folder + "/out/kept-4x.png"))

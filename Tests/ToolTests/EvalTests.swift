@@ -40,11 +40,15 @@ import ToolSupport
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
     try prose(20_000).write(toFile: folder + "/text", atomically: true, encoding: .utf8)
+    // Somebody's file beside the output.
+    let other = folder + "/test.jsonl.part"
+    try "mine".write(toFile: other, atomically: true, encoding: .utf8)
     let run = try Program.run(
       "lagoon-train",
       ["plant", "--text", folder + "/text", "--length", "500", "--digits", "7", "-o", folder + "/test.jsonl"]
         + options)
     try #require(run.status == 0, "\(run.errors)")
+    #expect(try String(contentsOfFile: other, encoding: .utf8) == "mine")
     let lines = try String(contentsOfFile: folder + "/test.jsonl", encoding: .utf8).split(separator: "\n")
     let documents = try lines.map { try JSONDecoder().decode(Planted.self, from: Data($0.utf8)) }
     let daemon = try PrivateDaemon()

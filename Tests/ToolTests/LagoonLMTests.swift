@@ -132,6 +132,11 @@ import ToolSupport
       #expect(
         try refusal(["ingest", Self.model, "--text", whole, "--session", "a", "--ratio", "0.5"]).contains(
           "--ratio"))
+      #expect(
+        try refusal(["ingest", Self.model, "--text", whole, "--session", "a", "--archive"]).contains(
+          "made without --archive"))
+      #expect(try ingest(whole, "archived", settings + ["--archive"])["resumed_at"] as? Int == 0)
+      #expect(try ingest(whole, "archived", ["--archive"])["resumed_at"] as? Int == Self.text.utf8.count)
       #expect(try refusal(["generate", Self.model, "--session", "none"]).contains("'none'"))
       let twin = folder + "/twin"
       try FileManager.default.copyItem(atPath: Self.model, toPath: twin)
@@ -192,16 +197,82 @@ import ToolSupport
     }
   }
 
+  /// With a daemon of its own to clean up after, and without.
+  @Test func aReaderThatGoesEndsTheToolSilently() throws {
+    try withFolder { folder in
+      let text = try write(Self.text, folder + "/text")
+      let daemon = try PrivateDaemon()
+      defer { daemon.stop() }
+      for place in [["--store", folder + "/store"], ["--socket", daemon.socketPath]] {
+        _ = try json(["ingest", Self.model, "--text", text, "--session", "a", "--json"] + place)
+        let run = try Program.run(
+          "lagoon-lm", ["generate", Self.model, "--session", "a"] + place,
+          shell: "{ \"$@\"; echo \"status $?\" >&2; } | true")
+        #expect(run.errors == "status \(128 + SIGPIPE)\n")
+      }
+    }
+  }
+
+  /// Notes are for people; when they cannot be written the work goes on.
+  @Test func notesThatCannotBeWrittenAreLost() throws {
+    try withFolder { folder in
+      let text = try write(Self.text, folder + "/text")
+      let run = try Program.run(
+        "lagoon-lm", ["ingest", Self.model, "--text", text, "--session", "a"],
+        shell: "exec \"$@\" 2>/dev/full")
+      #expect(run.status == 0 && run.output.contains("tokens ingested"))
+    }
+  }
+
+  /// A text that is no file: what a shell puts in the place of `<(command)`, a folder, nothing.
+  @Test func textsComeFromWhateverCanBeRead() throws {
+    try withFolder { folder in
+      func tokenize(_ path: String, shell: String? = nil) throws -> Program {
+        try Program.run("lagoon-lm", ["tokenize", Self.model, "--text", path], shell: shell)
+      }
+      try #require(mkfifo(folder + "/fifo", 0o600) == 0)
+      // More than a pipe holds.
+      let text = try write(String(repeating: "a", count: 200_000), folder + "/text")
+      let expected = try tokenize(text)
+      #expect(expected.status == 0 && expected.output.count > 400_000)
+      let piped = try tokenize(folder + "/fifo", shell: "cat '\(text)' > '\(folder)/fifo' & exec \"$@\"")
+      #expect(piped.status == 0 && piped.output == expected.output, "\(piped.errors)")
+      #expect(try tokenize(folder).errors.contains("cannot read \(folder): Is a directory"))
+      #expect(try tokenize("/nowhere").errors.contains("cannot read /nowhere: No such file or directory"))
+      for command in ["perplexity", "ingest"] {
+        let name = command == "ingest" ? ["--session", "a"] : []
+        let empty = try Program.run("lagoon-lm", [command, Self.model, "--text", "/dev/null"] + name)
+        #expect(empty.status == 1 && empty.errors.contains("/dev/null is empty"), "\(empty.errors)")
+      }
+    }
+  }
+
   @Test func mistakesAreSaidPlainly() throws {
     let model = try Program.run("lagoon-lm", ["perplexity", "/nowhere", "--text", "-"])
     #expect(model.status == 1 && model.errors.contains("/nowhere/config.json"))
     let text = try Program.run("lagoon-lm", ["perplexity", Self.model, "--text", "/nowhere"])
     #expect(text.status == 1 && text.errors.contains("/nowhere"))
     let empty = try Program.run("lagoon-lm", ["perplexity", Self.model, "--text", "-"])
-    #expect(empty.status == 1 && empty.errors.contains("0 tokens"))
+    #expect(empty.status == 1 && empty.errors.contains("standard input is empty"))
     let socket = try Program.run(
       "lagoon-lm", ["generate", Self.model, "--session", "a", "--socket", "/nowhere.sock"])
     #expect(socket.status == 1 && socket.errors.contains("/nowhere.sock"))
+    for (option, value) in [
+      ("--lag", "-1"), ("--lag", "99999999999"), ("--sinks", "-1"), ("--sinks", "99999999999"),
+      ("--ratio", "2"),
+      ("--value-weight", "nan"), ("--exempt-layers", "-1"), ("--exempt-layers", "0,99999999999999999999"),
+    ] {
+      let run = try Program.run(
+        "lagoon-lm", ["ingest", Self.model, "--text", "-", "--session", "a", "\(option)=\(value)"])
+      #expect(run.status == 64 && run.errors.contains(option), "\(run.errors)")
+    }
+    // Which layers there are is known when the model is.
+    for layer in ["4", "99999999999"] {
+      let run = try Program.run(
+        "lagoon-lm",
+        ["perplexity", Self.model, "--text", Self.model + "/README.md", "--exempt-layers", layer])
+      #expect(run.status == 1 && run.errors.contains("--exempt-layers: there is no layer \(layer);"))
+    }
     for wrong in [["--max-tokens", "0"], ["--chunk", "0"], ["--prompt", ""], ["--compute", "f64"]] {
       #expect(try Program.run("lagoon-lm", ["generate", Self.model, "--session", "a"] + wrong).status == 64)
     }

@@ -104,6 +104,21 @@ private final class WriterState: Sendable {
     #expect(try sample.lagoonStopped("list", "--json").output == running[0])
   }
 
+  @Test func heatmapTellsWhatItDrew() throws {
+    let sample = try SampleStore()
+    let path = sample.folder + "/x.png"
+    let run = try sample.lagoon("heatmap", "kept", "--layer", "all", "-o", path, "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    let facts = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    #expect(facts["output"] as? String == path && facts["session"] as? String == "kept")
+    #expect(facts["layers"] as? [Int] == [0, 1, 2] && facts["kv_heads"] as? Int == SampleStore.kvHeads)
+    #expect(facts["tokens"] as? Int == SampleStore.tokens)
+    // Width and height of a PNG are its 17th to 24th byte, most significant first.
+    let header = try Data(contentsOf: URL(filePath: path))[16..<24]
+    #expect(header.prefix(4).reduce(0) { $0 << 8 | Int($1) } == facts["width"] as? Int)
+    #expect(header.suffix(4).reduce(0) { $0 << 8 | Int($1) } == facts["height"] as? Int)
+  }
+
   @Test func deletingNeedsConsent() throws {
     let sample = try SampleStore()
     let asked = try sample.lagoon("delete", "kept")
@@ -112,6 +127,54 @@ private final class WriterState: Sendable {
     let deleted = try sample.lagoon("delete", "--yes", "kept", "new", "--json")
     #expect(try decode([String: [String]].self, deleted) == ["deleted": ["kept", "new"]])
     #expect(try decode([SessionView].self, sample.lagoon("list", "--json")).map(\.name) == ["whole"])
+  }
+
+  /// One name that is no session's: nothing is deleted. One that cannot be deleted: what is gone is said.
+  @Test func deletionsThatFailSayWhatIsGone() throws {
+    let sample = try SampleStore()
+    func names() throws -> [String] {
+      try decode([SessionView].self, sample.lagoon("list", "--json")).map(\.name)
+    }
+    for more in [[], ["--json"]] {
+      let missing = try Program.run(
+        "lagoon", ["delete", "--yes", "kept", "typo", "--socket", sample.daemon.socketPath] + more)
+      #expect(missing.status == 1 && missing.errors.contains("typo") && missing.output.isEmpty)
+    }
+    #expect(try names() == ["kept", "new", "whole"])
+    #expect(try sample.lagoon("delete", "--yes", "new", "new").errors.contains("new is named twice"))
+
+    let writer = try LagoonConnection(socketPath: sample.daemon.socketPath).openSession("kept")
+    try writer.begin(capacity: 1)
+    let busy = try sample.lagoon("delete", "--yes", "new", "kept", "whole", "--json")
+    #expect(busy.status == 1 && busy.errors.contains("Not deleted: kept, whole."), "\(busy.errors)")
+    #expect(try decode([String: [String]].self, busy) == ["deleted": ["new"]])
+    #expect(try names() == ["kept", "whole"])
+    try writer.close()
+  }
+
+  /// Names that look the same and are other bytes.
+  @Test func namesAreBytes() throws {
+    let sample = try SampleStore()
+    let connection = try LagoonConnection(socketPath: sample.daemon.socketPath)
+    let twins = ["caf\u{E9}", "cafe\u{301}"]
+    for name in twins { _ = try connection.createSession(SampleStore.parameters(name, .full, .float32)) }
+    let deleted = try sample.lagoon("delete", "--yes", twins[0], twins[1])
+    #expect(deleted.status == 0, "\(deleted.errors)")
+    #expect(try decode([SessionView].self, sample.lagoon("list", "--json")).count == 3)
+  }
+
+  @Test func outputThatCannotBeWrittenIsAnError() throws {
+    let sample = try SampleStore()
+    let picture = sample.folder + "/x.png"
+    for arguments in [
+      ["list"], ["show", "kept"], ["verify"], ["verify", "--json"], ["stats"],
+      ["heatmap", "kept", "--layer", "0", "-o", picture], ["delete", "--yes", "new"],
+    ] {
+      let run = try Program.run(
+        "lagoon", arguments + ["--socket", sample.daemon.socketPath], shell: "exec \"$@\" >/dev/full")
+      #expect(
+        run.status == 1 && run.errors.contains("cannot write the output: No space left"), "\(arguments)")
+    }
   }
 
   @Test func damageIsFoundAndNamed() throws {

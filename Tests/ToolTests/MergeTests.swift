@@ -50,6 +50,53 @@ import Transformer
     }
   }
 
+  /// What stands at the output before a command that fails stands there after it.
+  @Test func aFailureLeavesWhatWasThere() throws {
+    try withAdapter { folder, decoder in
+      let files = FileManager.default
+      // A norm that bf16 does not have: the failure comes when most of the model is written.
+      let wide = try LowRankAdapter(
+        decoder, LowRankConfiguration(rank: 1, alpha: 1, targets: ["q_proj"], trainsNorms: true), seed: 7)
+      wide.parameters.withElements { elements in
+        for index in elements.indices { elements[index] = .greatestFiniteMagnitude }
+      }
+      try wide.save(to: folder + "/wide")
+      func failure(_ adapter: String, _ output: String) throws -> String {
+        let run = try merge(model, folder + adapter, "-o", folder + output, "--dtype", "original")
+        #expect(run.status == 1)
+        return run.errors
+      }
+
+      try Data("mine".utf8).write(to: URL(filePath: folder + "/file"))
+      try files.createDirectory(atPath: folder + "/empty", withIntermediateDirectories: true)
+      try files.createSymbolicLink(atPath: folder + "/link", withDestinationPath: "empty")
+      try files.createSymbolicLink(atPath: folder + "/dangling", withDestinationPath: "nowhere")
+      try #require(mkfifo(folder + "/fifo", 0o600) == 0)
+      let before = try files.contentsOfDirectory(atPath: folder).sorted()
+      for adapter in ["/adapter", "/wide"] {
+        for output in ["/file", "/link", "/dangling", "/fifo"] {
+          #expect(try failure(adapter, output).contains(folder + output + " is there already"))
+        }
+      }
+      #expect(try failure("/wide", "/empty").contains("cannot be saved as BF16"))
+      #expect(try failure("/wide", "/new").contains("cannot be saved as BF16"))
+      #expect(try String(contentsOfFile: folder + "/file", encoding: .utf8) == "mine")
+      #expect(try files.destinationOfSymbolicLink(atPath: folder + "/link") == "empty")
+      #expect(try files.contentsOfDirectory(atPath: folder + "/empty").isEmpty)
+      #expect(try files.contentsOfDirectory(atPath: folder).sorted() == before)
+
+      // An empty folder is as good as none.
+      let run = try merge(model, folder + "/adapter", "-o", folder + "/empty")
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(
+        try files.contentsOfDirectory(atPath: folder + "/empty").sorted()
+          == files.contentsOfDirectory(atPath: model).filter {
+            $0.hasSuffix("json") || $0.hasSuffix("safetensors")
+          }
+          .sorted())
+    }
+  }
+
   @Test func nothingIsOverwrittenAndMistakesAreSaidPlainly() throws {
     try withAdapter { folder, _ in
       try FileManager.default.copyItem(atPath: model, toPath: folder + "/base")

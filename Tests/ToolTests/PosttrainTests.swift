@@ -97,6 +97,12 @@ import ToolSupport
       let nothing = try run.watch(["--resume"])
       #expect(nothing.status == 1 && nothing.lines.contains { $0.contains("no run") })
       try FileManager.default.removeItem(atPath: run.path)
+      // A model beside which no run stands would be overwritten at the end.
+      let models = run.folder + "/models"
+      try FileManager.default.createDirectory(atPath: models + "/model", withIntermediateDirectories: true)
+      let foreign = try run.watch(["-o", models])
+      #expect(foreign.status == 1 && foreign.lines.contains { $0.contains(models + "/model is there") })
+      #expect(try FileManager.default.contentsOfDirectory(atPath: models) == ["model"])
       try #require(try run.watch(["--steps", "1"]).status == 0)
       let again = try run.watch(["--steps", "1"])
       #expect(again.status == 1 && again.lines.contains { $0.contains("--resume") })

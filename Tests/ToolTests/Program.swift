@@ -9,9 +9,10 @@ struct Program {
 
   /// Runs to the end. Standard input is empty, and nothing is a terminal.
   static func run(
-    _ name: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil
+    _ name: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil,
+    shell: String? = nil
   ) throws -> Program {
-    let process = try prepare(name, arguments, environment: environment, folder: folder)
+    let process = try prepare(name, arguments, environment: environment, folder: folder, shell: shell)
     let output = Pipe()
     process.standardOutput = output
     // A file, because a second pipe would have to be emptied at the same time.
@@ -27,12 +28,17 @@ struct Program {
       errors: String(decoding: try Data(contentsOf: errors), as: UTF8.self))
   }
 
+  /// - Parameter shell: a script that runs the program, which is `"$@"` in it; nil: the program itself.
   static func prepare(
-    _ name: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil
+    _ name: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil,
+    shell: String? = nil
   ) throws -> Process {
+    // What the tests' own shell has ignored, programs would ignore too.
+    for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
     let process = Process()
-    process.executableURL = URL(filePath: try PrivateDaemon.findExecutable(name))
-    process.arguments = arguments
+    let program = try PrivateDaemon.findExecutable(name)
+    process.executableURL = URL(filePath: shell == nil ? program : "/bin/sh")
+    process.arguments = (shell.map { ["-c", $0, "sh", program] } ?? []) + arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     if let folder { process.currentDirectoryURL = URL(filePath: folder) }
     process.standardInput = FileHandle.nullDevice

@@ -60,10 +60,14 @@ import ToolSupport
       #expect(idle.status == 0 && !idle.errors.contains("eval-1"), "\(idle.errors)")
 
       let document = Program.root + "/docs/results.md"
+      // A symbolic link stays.
+      let link = folder + "/link.md"
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "results.md")
       let report = try Program.run(
         "lagoon-results",
-        ["report", "--folder", folder + "/results", "--document", document, "-o", folder + "/results.md"])
+        ["report", "--folder", folder + "/results", "--document", document, "-o", link])
       try #require(report.status == 0, "\(report.errors)")
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "results.md")
       let text = try String(contentsOfFile: folder + "/results.md", encoding: .utf8)
       #expect(
         text.contains("A smoke run") && text.contains("| 1    | random |") && text.contains("| length 1024"))

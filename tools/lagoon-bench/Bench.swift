@@ -16,6 +16,7 @@ struct Bench: ParsableCommand {
         lagoon-bench append --durability process --json
         lagoon-bench train-step data/kjv-tiny
       """,
+    version: ToolVersion.text("lagoon-bench"),
     subcommands: [
       Golden.self, Compress.self, Attend.self, Backward.self, Latency.self, Append.self, Decode.self,
       Churn.self, Open.self, CodecBench.self, Clients.self, Stream.self, LongDocument.self, Tokenize.self,

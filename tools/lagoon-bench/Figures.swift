@@ -102,11 +102,11 @@ func report(_ figures: [Figure], json: Bool) throws {
   for figure in figures {
     let head = "\(figure.name): \(short(figure.figure)) \(figure.unit)"
     let target = figure.target.map { "; \($0): \(figure.isMet == true ? "met" : "missed")" } ?? ""
-    print(
-      "\(head)  (\(short(figure.ratio)) × \(figure.ceilingIs), \(short(figure.ceiling)) \(figure.unit)\(target))"
+    try Output.write(
+      "\(head)  (\(short(figure.ratio)) × \(figure.ceilingIs), \(short(figure.ceiling)) \(figure.unit)\(target))\n"
     )
     for (name, value) in figure.details.sorted(by: { $0.key < $1.key }) {
-      print("    \(name.replacing("_", with: " ")): \(short(value))")
+      try Output.write("    \(name.replacing("_", with: " ")): \(short(value))\n")
     }
   }
 }

@@ -38,14 +38,14 @@ struct Golden: ParsableCommand {
         errors.merge(try GoldenRun(golden: golden, variant: variant, daemon: daemon).run())
       }
       rows.append(Row(golden.name, runs: variants.count, errors))
-      if !output.json { print(rows[rows.count - 1].line) }
+      if !output.json { try Output.write(rows[rows.count - 1].line + "\n") }
     }
     let failed = rows.filter { !$0.misses.isEmpty }.count
     if output.json {
       try Output.json(rows)
     } else {
       let runs = rows.reduce(0) { $0 + $1.runs }
-      print("\(rows.count - failed) of \(rows.count) cases pass, \(runs) runs in all")
+      try Output.write("\(rows.count - failed) of \(rows.count) cases pass, \(runs) runs in all\n")
     }
     if failed > 0 { throw ExitCode(1) }
   }

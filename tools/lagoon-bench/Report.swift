@@ -1,5 +1,6 @@
 import ArgumentParser
 import Charts
+import DurableFiles
 import Foundation
 import ToolSupport
 
@@ -30,11 +31,7 @@ struct Report: ParsableCommand {
     try FileManager.default.createDirectory(at: images, withIntermediateDirectories: true)
     let byHand = (try? String(contentsOf: page, encoding: .utf8)).flatMap(BenchmarkPage.byHand) ?? ""
     let text = BenchmarkPage(results).text(byHand: byHand)
-    do {
-      try Data(text.utf8).write(to: page, options: .atomic)
-    } catch {
-      throw ToolError("cannot write \(output): \(error.localizedDescription)")
-    }
+    try AtomicFile.write(Data(text.utf8), to: output)
     if let picture = BenchmarkPicture(results).figure {
       try picture.write(to: images.appendingPathComponent("benchmarks.svg").path)
     }

@@ -50,7 +50,8 @@ struct Tokens: ParsableCommand {
     let connection = try LagoonConnection(
       socketPath: daemon.socketPath, arenaBytes: DaemonAttention.arenaBytes(c, chunk: model.chunk))
 
-    let parameters = retention.parameters(name: "tokens", c, fingerprint: [], dtype: .bfloat16, codec: codec)
+    let parameters = try retention.parameters(
+      name: "tokens", c, fingerprint: [], dtype: .bfloat16, codec: codec)
     func read() throws {
       let session = try connection.createSession(parameters)
       try SessionFeed(model: decoder, session: session, chunk: model.chunk)
@@ -111,7 +112,7 @@ extension ModelOptions {
   ///
   /// - Throws: where it has fewer.
   func firstTokens(_ count: Int, of path: String, _ configuration: ModelConfiguration) throws -> [UInt32] {
-    let ids = try tokenizer(configuration).encode(TextSource.read(path), isBeginning: true)
+    let ids = try tokenizer(configuration).encode(Input.source(path), isBeginning: true)
     guard ids.count >= count else { throw ToolError("\(path) has \(ids.count) tokens, fewer than \(count)") }
     return Array(ids.prefix(count))
   }

@@ -14,7 +14,8 @@ struct LagoonDemo: ParsableCommand {
     discussion: """
       Starts a daemon on a store and socket of its own, and stops and removes both in the end, also when interrupted. \
       Exits with 1 if a session does not continue after kill -9 as it did before.
-      """)
+      """,
+    version: ToolVersion.text("lagoon-demo"))
 
   @Option(help: "Bytes of the document, 4096 to 65536.")
   var length = 32_768

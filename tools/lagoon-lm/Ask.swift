@@ -96,7 +96,7 @@ struct Ask: ParsableCommand {
   /// Lines of the file that are not blank.
   private func lines() throws -> [String] {
     guard let questions else { return [] }
-    return String(decoding: try TextSource.read(questions), as: UTF8.self)
+    return String(decoding: try Input.source(questions), as: UTF8.self)
       .split(whereSeparator: \.isNewline).map(String.init)
       .filter { !$0.allSatisfy(\.isWhitespace) }
   }

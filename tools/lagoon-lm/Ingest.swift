@@ -57,8 +57,8 @@ struct Ingest: ParsableCommand {
   func run() throws {
     let decoder = try model.load()
     let tokens = try model.tokenizer(decoder.configuration).encode(
-      TextSource.read(text), isBeginning: true)
-    guard !tokens.isEmpty else { throw ToolError("\(text) is empty") }
+      Input.text(text), isBeginning: true)
+    guard !tokens.isEmpty else { throw ToolError("\(text) has no tokens") }
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
     if daemon.isTemporary {
@@ -107,7 +107,7 @@ struct Ingest: ParsableCommand {
     } catch {
       switch error.code {
       case .notFound:
-        var parameters = retention.parameters(
+        var parameters = try retention.parameters(
           name: session, decoder.configuration, fingerprint: fingerprint, dtype: .bfloat16, codec: codec)
         parameters.archive = archive
         return try connection.createSession(parameters)
@@ -116,7 +116,7 @@ struct Ingest: ParsableCommand {
       default: throw error
       }
     }
-    try retention.check(against: found.parameters, codec: codec)
+    try retention.check(against: found.parameters, codec: codec, archive: archive)
     let standing = found.info.tokens
     guard standing <= tokens.count,
       TokenHash.extend(TokenHash.empty, with: tokens[..<standing]) == found.info.tokenHash

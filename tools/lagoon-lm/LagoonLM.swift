@@ -20,6 +20,7 @@ struct LagoonLM: ParsableCommand {
         lagoon-lm generate data/kjv-tiny --session bible --prompt "And God said" --max-tokens 80 --store /var/tmp/lagoon
         lagoon-lm perplexity data/kjv-tiny --text bible.txt --policy lagkv --sinks 16 --lag 64 --ratio 0.25 --json
       """,
+    version: ToolVersion.text("lagoon-lm"),
     subcommands: [
       Info.self, Ingest.self, Generate.self, Ask.self, Perplexity.self, Logits.self, Tokenize.self,
     ])

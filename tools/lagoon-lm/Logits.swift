@@ -44,12 +44,12 @@ struct Logits: ParsableCommand {
 
   func run() throws {
     let decoder = try model.load()
-    let ids = try TextSource.tokenIDs(tokens)
+    let ids = try Input.tokenIDs(tokens)
     let vocabulary = decoder.configuration.vocabularySize
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
-    let parameters = retention.parameters(
+    let parameters = try retention.parameters(
       name: "logits", decoder.configuration, fingerprint: fingerprint, dtype: .float32, policy: .full,
       codec: codec)
     let progress = ProgressLine(total: ids.count, unit: "tokens")

@@ -60,14 +60,14 @@ struct Perplexity: ParsableCommand {
   func run() throws {
     let decoder = try model.load()
     let tokenizer = try model.tokenizer(decoder.configuration)
-    let tokens = try tokenizer.encode(TextSource.read(text), isBeginning: true)
+    let tokens = try tokenizer.encode(Input.text(text), isBeginning: true)
     guard tokens.count >= 2 else {
       throw ToolError("\(text) has \(tokens.count) tokens; two are needed to predict one")
     }
     let fingerprint = try decoder.fingerprint()
     let link = try daemon.connect(decoder.configuration, chunk: model.chunk)
     defer { link.close() }
-    let parameters = retention.parameters(
+    let parameters = try retention.parameters(
       name: "perplexity", decoder.configuration, fingerprint: fingerprint, dtype: .float32, codec: codec)
     let result = try ScratchSession.with(link.connection, parameters) { session in
       try measure(decoder, tokens, tokenizer, session, link.connection)

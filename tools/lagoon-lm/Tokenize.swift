@@ -21,7 +21,7 @@ struct Tokenize: ParsableCommand {
   func run() throws {
     let configuration = try ModelConfiguration(folder: folder)
     let tokenizer = try ModelTokenizer.load(folder: folder, vocabularySize: configuration.vocabularySize)
-    let ids = try tokenizer.encode(TextSource.read(text), isBeginning: true)
+    let ids = try tokenizer.encode(Input.source(text), isBeginning: true)
     try Output.write("[" + ids.map(String.init).joined(separator: ", ") + "]\n")
   }
 }

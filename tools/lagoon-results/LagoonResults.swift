@@ -16,6 +16,7 @@ struct LagoonResults: ParsableCommand {
         lagoon-results report --folder results -o docs/results.md
         lagoon-results run --folder results-smoke --smoke
       """,
+    version: ToolVersion.text("lagoon-results"),
     subcommands: [Run.self, Report.self])
 
   static func main() {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Charts
 import ClaimExperiment
+import DurableFiles
 import Foundation
 import ToolSupport
 
@@ -34,9 +35,7 @@ struct Report: ParsableCommand {
       throw ToolError("\(folder) is not there; `lagoon-results run --folder \(folder)` makes it")
     }
     let source = document ?? output
-    guard let data = FileManager.default.contents(atPath: source) else {
-      throw ToolError("cannot read \(source): \(String(cString: strerror(errno)))")
-    }
+    let text = String(decoding: try Input.file(source), as: UTF8.self)
     let folder = try ResultsFolder(self.folder)
     let measurements = try folder.measurements()
     if measurements.design.isSmoke, document == nil {
@@ -46,7 +45,7 @@ struct Report: ParsableCommand {
     }
     var filled: MarkedDocument
     do throws(MarkedDocument.Flaw) {
-      filled = try MarkedDocument(String(decoding: data, as: UTF8.self))
+      filled = try MarkedDocument(text)
     } catch {
       throw ToolError("\(source): \(error)")
     }
@@ -59,11 +58,7 @@ struct Report: ParsableCommand {
       throw ToolError("\(source) has no place <!-- claim: \(stray) -->")
     }
     filled.fill(parts, missing: "Not run yet.")
-    do {
-      try Data(filled.text.utf8).write(to: URL(filePath: output), options: .atomic)
-    } catch {
-      throw ToolError("cannot write \(output): \(error.localizedDescription)")
-    }
+    try AtomicFile.write(Data(filled.text.utf8), to: output)
     try Output.write("\(output): \(parts.keys.sorted().joined(separator: ", "))\n")
     let missing = filled.places.filter { parts[$0] == nil }
     if !missing.isEmpty { Output.note("not run yet: \(missing.joined(separator: ", "))") }

@@ -1,4 +1,5 @@
 import ClaimExperiment
+import DurableFiles
 import Foundation
 import ToolSupport
 
@@ -44,7 +45,7 @@ struct ResultsFolder {
   /// Writes the design of an experiment that begins, or compares it with that of the one that is here.
   func settle(_ design: ExperimentDesign) throws {
     guard FileManager.default.fileExists(atPath: designPath) else {
-      return try write(Data(Output.jsonText(design).utf8), to: designPath)
+      return try AtomicFile.write(Data(Output.jsonText(design).utf8), to: designPath)
     }
     guard try self.design() == design else {
       throw ToolError(
@@ -70,11 +71,8 @@ struct ResultsFolder {
   func prepare(text given: String?) throws {
     let own = path + "/" + StagePlan.text
     guard !FileManager.default.fileExists(atPath: own) else { return }
-    guard let given else { return try write(Data(try KingJamesBible.text()), to: own) }
-    guard let data = FileManager.default.contents(atPath: given) else {
-      throw ToolError("cannot read \(given): \(String(cString: strerror(errno)))")
-    }
-    try write(data, to: own)
+    guard let given else { return try AtomicFile.write(Data(try KingJamesBible.text()), to: own) }
+    try AtomicFile.write(Data(try Input.text(given)), to: own)
   }
 
   // MARK: Stages
@@ -122,7 +120,7 @@ struct ResultsFolder {
     let record: [String: Any] = ["arguments": stage.arguments, "seconds": seconds, "output": printed]
     let data = try JSONSerialization.data(
       withJSONObject: record, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
-    try write(data, to: stagePath(stage.name))
+    try AtomicFile.write(data, to: stagePath(stage.name))
     // The result is there; nobody goes on from a checkpoint.
     if let run = stage.run {
       for part in ["checkpoints", "data"] {
@@ -146,13 +144,5 @@ struct ResultsFolder {
   func seconds() throws -> Double {
     try FileManager.default.contentsOfDirectory(atPath: path + "/stages").filter { $0.hasSuffix(".json") }
       .reduce(0) { sum, file in sum + (try record(String(file.dropLast(5)), Nothing.self)?.seconds ?? 0) }
-  }
-
-  private func write(_ data: Data, to path: String) throws {
-    do {
-      try data.write(to: URL(filePath: path), options: .atomic)
-    } catch {
-      throw ToolError("cannot write \(path): \(error.localizedDescription)")
-    }
   }
 }

@@ -75,9 +75,10 @@ final class StageRunner {
     }
   }
 
-  /// Asks what is running to end, as Ctrl-C does, and waits for it.
+  /// Asks what is running to end, as Ctrl-C does, and waits for it. By SIGTERM: what a script has in its background is started
+  /// with SIGINT ignored.
   private func stop() {
-    for stage in running where stage.process.isRunning { kill(stage.process.processIdentifier, SIGINT) }
+    for stage in running where stage.process.isRunning { kill(stage.process.processIdentifier, SIGTERM) }
     for stage in running { stage.process.waitUntilExit() }
     running = []
   }

@@ -10,7 +10,7 @@ final class StatusLine {
   init(total: Int) { self.total = total }
 
   /// A line that stays.
-  func say(_ text: String) { write((isTerminal ? "\r\u{1B}[2K" : "") + text + "\n") }
+  func say(_ text: String) { Output.show((isTerminal ? "\r\u{1B}[2K" : "") + text + "\n") }
 
   func update(done: Int, running: [String], secondsLeft: Double) {
     let now = ContinuousClock.now
@@ -19,10 +19,10 @@ final class StatusLine {
     let text =
       "\(done) of \(total) stages, about \(Units.seconds(secondsLeft)) left; "
       + running.joined(separator: "; ")
-    write(isTerminal ? "\r\u{1B}[2K" + text.prefix(width) : text + "\n")
+    Output.show(isTerminal ? "\r\u{1B}[2K" + text.prefix(width) : text + "\n")
   }
 
-  func finish() { if isTerminal { write("\r\u{1B}[2K") } }
+  func finish() { if isTerminal { Output.show("\r\u{1B}[2K") } }
 
   /// Columns of the terminal, but one: a full line would break.
   private var width: Int {
@@ -30,6 +30,4 @@ final class StatusLine {
     guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 100 }
     return Int(size.ws_col) - 1
   }
-
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }

@@ -101,7 +101,7 @@ struct Eval: ParsableCommand {
   /// A session's parameters for each policy that was asked for.
   private func sessions(_ decoder: DecoderModel) throws -> [SessionParameters] {
     let fingerprint = try decoder.fingerprint()
-    let common = retention.parameters(
+    let common = try retention.parameters(
       name: "eval", decoder.configuration, fingerprint: fingerprint, dtype: .float32)
     if keep.isEmpty { return [common] }
     return keep.map { keep in

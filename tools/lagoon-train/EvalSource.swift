@@ -42,7 +42,7 @@ struct EvalSource {
       }
     }
     guard let path = planting.text else { throw ToolError("there is no text to read: pass --text FILE") }
-    let bytes = try TextSource.read(path)
+    let bytes = try Input.source(path)
     let range = try planting.range(bytes.count)
     guard range.upperBound <= bytes.count else {
       throw ToolError("\(path) has \(bytes.count) bytes, not \(range.upperBound)")
@@ -64,7 +64,7 @@ struct EvalSource {
   ) throws -> [Line] {
     var lines: [Line] = []
     let decoder = JSONDecoder()
-    for (index, line) in try TextSource.read(path).split(separator: 0x0A, omittingEmptySubsequences: false)
+    for (index, line) in try Input.source(path).split(separator: 0x0A, omittingEmptySubsequences: false)
       .enumerated()
     {
       if lines.count == documents { break }

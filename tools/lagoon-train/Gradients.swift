@@ -57,14 +57,14 @@ struct Gradients: ParsableCommand {
   }
 
   func run() throws {
-    let ids = try TextSource.tokenIDs(tokens)
+    let ids = try Input.tokenIDs(tokens)
     guard ids.count >= 2 else { throw ToolError("\(tokens) has one token; two are needed to predict one") }
     let decoder = try TrainableDecoder(
       folder: model.folder, compute: model.compute, frequencies: model.ropeFrequencies)
     let link = try daemon.connect(
       arenaBytes: DaemonTrainingAttention.arenaBytes(decoder.configuration, chunk: model.chunk))
     defer { link.close() }
-    var parameters = retention.parameters(
+    var parameters = try retention.parameters(
       name: "gradients", decoder.configuration, fingerprint: [], dtype: .float32)
     parameters.archive = true
     let progress = ProgressLine(total: 2 * ids.count, unit: "tokens")

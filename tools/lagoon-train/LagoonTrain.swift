@@ -17,6 +17,7 @@ struct LagoonTrain: ParsableCommand {
         lagoon-train plant --text kjv.txt --length 2048 --documents 2000 --hold-out 0.05 -o train.jsonl
         lagoon-train plot runs/lrsa -o lrsa.svg
       """,
+    version: ToolVersion.text("lagoon-train"),
     subcommands: [
       Pretrain.self, Posttrain.self, Eval.self, Merge.self, Gradients.self, Plot.self, Plant.self,
     ])

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import ToolSupport
 import Transformer
 
@@ -48,18 +47,11 @@ struct Merge: ParsableCommand {
   }
 
   func run() throws {
-    let there = try? FileManager.default.contentsOfDirectory(atPath: output)
-    // A model that is there is never overwritten, least of all the one that is read.
-    guard there?.isEmpty ?? true else {
-      throw ToolError("\(output) has files in it; name a new folder, or remove it first")
-    }
     let merge = try LowRankMerge(model: model, adapter: adapter)
-    // All that is in the folder from here on is this command's.
-    let halfWritten = ExitCleanup.add { [output] in try? FileManager.default.removeItem(atPath: output) }
     let progress = ProgressLine(total: merge.model.parameterCount, unit: "weights")
     defer { progress.finish() }
-    try merge.write(to: output, as: dtype) { progress.update($0) }
-    ExitCleanup.remove(halfWritten)
+    // A model that is there is never overwritten, least of all the one that is read.
+    try NewFolder.fill(output) { try merge.write(to: $0, as: dtype) { progress.update($0) } }
     progress.finish()
     let result = Result(
       output: output, rank: merge.configuration.rank, scale: merge.configuration.scale,

@@ -53,7 +53,7 @@ final class Narrator {
     }
   }
 
-  func finish() { if isTerminal { write("\r\u{1B}[2K") } }
+  func finish() { if isTerminal { Output.show("\r\u{1B}[2K") } }
 
   /// The last step and the time that is left.
   private var line: String {
@@ -74,10 +74,8 @@ final class Narrator {
     guard isTerminal, !isVerbose else { return }
     if let lastLine, (ContinuousClock.now - lastLine).inSeconds < 0.1 { return }
     lastLine = .now
-    write("\r\u{1B}[2K" + line + (detail.isEmpty ? "" : "; " + detail))
+    Output.show("\r\u{1B}[2K" + line + (detail.isEmpty ? "" : "; " + detail))
   }
 
-  private func say(_ text: String) { write((isTerminal ? "\r\u{1B}[2K" : "") + text + "\n") }
-
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func say(_ text: String) { Output.show((isTerminal ? "\r\u{1B}[2K" : "") + text + "\n") }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DurableFiles
 import Foundation
 import ModelToolSupport
 import RecallTasks
@@ -58,29 +59,16 @@ struct Plant: ParsableCommand {
 
   func run() throws {
     let planter = try planting.planter(seed: seed, gap: 128, plainShare: plainShare)
-    // Made beside its place and moved there when whole.
-    let part = output + ".part"
-    guard FileManager.default.createFile(atPath: part, contents: nil),
-      let file = FileHandle(forWritingAtPath: part)
-    else { throw ToolError("cannot write \(part): \(String(cString: strerror(errno)))") }
-    var result = Result(output: output, documents: documents, plain: 0, numbers: 0, bytes: 0)
-    do {
-      try write(planter, to: file, &result)
-      try file.close()
-    } catch {
-      try? FileManager.default.removeItem(atPath: part)
-      throw error
-    }
-    guard rename(part, output) == 0 else {
-      throw ToolError("cannot move \(part) to \(output): \(String(cString: strerror(errno)))")
-    }
+    let result = try ExitCleanup.finishing(withinSeconds: 5) { try write(planter) }
     if json { return try Output.json(result) }
     try Output.write(
       "\(output): \(Units.count(documents)) documents, \(Units.count(result.plain)) of them plain, "
         + "\(Units.count(result.numbers)) numbers, \(Units.bytes(result.bytes))\n")
   }
 
-  private func write(_ planter: NumberPlanter, to file: FileHandle, _ result: inout Result) throws {
+  private func write(_ planter: NumberPlanter) throws -> Result {
+    var file = try AtomicFile(path: output)
+    var result = Result(output: output, documents: documents, plain: 0, numbers: 0, bytes: 0)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let progress = ProgressLine(total: documents, unit: "documents")
@@ -89,12 +77,14 @@ struct Plant: ParsableCommand {
       var document = try planter.document(first + number)
       if !lossOnDigits { document.ignoreUnforeseeableDigits() }
       let line = try encoder.encode(document) + Data([0x0A])
-      try file.write(contentsOf: line)
+      try file.append([UInt8](line))
       result.plain += document.planted.isEmpty ? 1 : 0
       result.numbers += document.planted.count
       result.bytes += line.count
       progress.update(number + 1)
       try ExitCleanup.throwIfEnding()
     }
+    try file.commit()
+    return result
   }
 }

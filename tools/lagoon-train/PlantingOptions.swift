@@ -62,8 +62,7 @@ struct PlantingOptions: ParsableArguments {
   /// The part of the text that may be used.
   func source() throws -> DigitFreeText {
     guard let text else { throw ToolError("there is no text to draw from: pass --text FILE") }
-    let bytes = try TextSource.read(text)
-    guard !bytes.isEmpty else { throw ToolError("\(text) is empty") }
+    let bytes = try Input.text(text)
     return try DigitFreeText(bytes, range: try range(bytes.count), name: text)
   }
 

@@ -82,7 +82,7 @@ struct Posttrain: ParsableCommand {
       choices: choices.map { .init(policy: $0.policy, ratio: $0.ratio, weight: $0.weight) },
       sinks: retention.sinks ?? RetentionOptions.defaultSinks,
       lag: retention.lag ?? RetentionOptions.defaultLag,
-      valueWeight: retention.valueWeight ?? 1, exemptLayers: retention.exemptLayers?.layers.sorted() ?? [],
+      valueWeight: retention.valueWeight ?? 1, exemptLayers: try retention.exempt(configuration).sorted(),
       dtype: retention.dtype ?? .float32, backpropagatedChunks: bptt)
     for choice in choices {
       _ = try RetentionParameters(

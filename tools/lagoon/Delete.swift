@@ -7,7 +7,7 @@ struct Delete: ParsableCommand {
     abstract: "Delete sessions.",
     discussion: """
       A session is gone at once; its room is reclaimed in the background. A session that a client is writing is \
-      refused. Asks first on a terminal; elsewhere --yes is required.
+      refused. If one of the names is no session's, none is deleted. Asks first on a terminal; elsewhere --yes is required.
 
       EXAMPLES
         lagoon delete draft-1 draft-2
@@ -20,29 +20,44 @@ struct Delete: ParsableCommand {
   @Flag(help: "Print JSON: the deleted sessions' names.") var json = false
 
   func validate() throws {
-    if Set(sessions).count != sessions.count { throw ValidationError("A session is named twice.") }
+    // Names are bytes to the store; strings are equal when they look the same.
+    var seen: Set<[UInt8]> = []
+    if let twice = sessions.first(where: { !seen.insert(Array($0.utf8)).inserted }) {
+      throw ValidationError("\(twice) is named twice.")
+    }
   }
 
   func run() throws {
     let source = try source.open()
-    try source.requireWritable()
+    // Before anything is asked or deleted.
+    try source.requireDeletable(sessions)
     if !yes {
-      // A missing session is reported before anything is asked.
-      for session in sessions { _ = try source.describe(session) }
       guard isatty(STDIN_FILENO) == 1 else {
         throw ToolError("Nobody is at a terminal to be asked: pass --yes to delete.")
       }
       let names = sessions.joined(separator: ", ")
-      FileHandle.standardError.write(
-        Data("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)? [y/N] ".utf8))
+      Output.show("Delete \(sessions.count == 1 ? "session" : "sessions") \(names)? [y/N] ")
       guard ["y", "yes"].contains(readLine()?.lowercased()) else {
         throw ToolError("Nothing was deleted.")
       }
     }
-    for session in sessions {
-      try source.delete(session)
-      if !json { print("deleted \(session)") }
-    }
+    try delete(from: source)
     if json { try Output.json(["deleted": sessions]) }
+  }
+
+  private func delete(from source: any SessionSource) throws {
+    for (index, session) in sessions.enumerated() {
+      do {
+        try source.delete(session)
+      } catch {
+        // One that is being written, or that somebody else has deleted since.
+        guard index > 0 else { throw error }
+        if json { try Output.json(["deleted": Array(sessions[..<index])]) }
+        throw ToolError(
+          "\(error)\nDeleted before that: \(sessions[..<index].joined(separator: ", ")). "
+            + "Not deleted: \(sessions[index...].joined(separator: ", ")).")
+      }
+      if !json { try Output.write("deleted \(session)\n") }
+    }
   }
 }

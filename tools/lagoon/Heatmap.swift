@@ -14,6 +14,7 @@ struct Heatmap: ParsableCommand {
         lagoon heatmap book --layer 2 -o book.png
         lagoon heatmap book --layer all -o book.png
         lagoon heatmap book --layer 0 --from 8192 --to 9216 -o detail.png
+        lagoon heatmap book --layer 0 -o book.png --json | jq .height
       """)
 
   /// `--layer`: one, or all of them.
@@ -48,6 +49,23 @@ struct Heatmap: ParsableCommand {
   @Option(help: ArgumentHelp("Point at this position; may be repeated.", valueName: "position"))
   var mark: [Int] = []
   @OptionGroup var source: SourceOptions
+  @Flag(help: "Print what was drawn as JSON.") var json = false
+
+  struct Result: Encodable {
+    var output: String
+    var session: String
+    var tokens: Int
+    var layers: [Int]
+    var kvHeads: Int
+    /// In pixels, as is the height.
+    var width: Int
+    var height: Int
+
+    enum CodingKeys: String, CodingKey {
+      case output, session, tokens, layers, width, height
+      case kvHeads = "kv_heads"
+    }
+  }
 
   func validate() throws {
     guard from >= 0, from < to ?? Int.max else { throw ValidationError("--from must be below --to.") }
@@ -81,6 +99,12 @@ struct Heatmap: ParsableCommand {
     if from > 0 || to != nil { options.shown = from..<(to ?? max(kept.tokens, from + 1)) }
     let picture = try map.draw(options)
     try picture.writePNG(to: output)
-    print("\(output): \(picture.width) × \(picture.height) pixels")
+    if json {
+      return try Output.json(
+        Result(
+          output: output, session: session.name, tokens: kept.tokens, layers: indices,
+          kvHeads: session.kvHeads, width: picture.width, height: picture.height))
+    }
+    try Output.write("\(output): \(picture.width) × \(picture.height) pixels\n")
   }
 }

@@ -17,7 +17,7 @@ struct List: ParsableCommand {
   func run() throws {
     let sessions = try source.open().sessions()
     if json { return try Output.json(sessions) }
-    guard !sessions.isEmpty else { return print("no sessions") }
+    guard !sessions.isEmpty else { return try Output.write("no sessions\n") }
     var table = Table([
       ("SESSION", .left), ("TOKENS", .right), ("STORED", .right), ("LAYERS", .right), ("KV HEADS", .right),
       ("HEAD DIM", .right), ("TYPE", .left), ("POLICY", .left), ("CODEC", .left), ("LAST COMMIT", .left),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ToolSupport
 
 /// Parses the command line and runs one subcommand; each has its file.
 @main
@@ -20,6 +21,10 @@ struct Lagoon: ParsableCommand {
       Completions for your shell, session names included:
         lagoon --generate-completion-script bash > ~/.local/share/bash-completion/completions/lagoon
       """,
-    version: "0.1.0",
+    version: ToolVersion.text("lagoon"),
     subcommands: [List.self, Show.self, Heatmap.self, Verify.self, Delete.self, Stats.self])
+
+  static func main() {
+    runTool()
+  }
 }

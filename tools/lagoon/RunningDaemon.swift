@@ -85,7 +85,17 @@ struct RunningDaemon: SessionSource {
     }
   }
 
-  func requireWritable() {}
+  func requireDeletable(_ names: [String]) throws {
+    for name in names {
+      try words {
+        do throws(LagoonError) {
+          _ = try connection.describe(name)
+        } catch {
+          guard error.code == .corrupt else { throw error }
+        }
+      }
+    }
+  }
 
   func delete(_ name: String) throws { try words { try connection.deleteSession(name) } }
 

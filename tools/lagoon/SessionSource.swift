@@ -12,8 +12,9 @@ protocol SessionSource {
   /// - Parameter progress: told how many bytes are checked, and how many there are, as far as that is known on the way.
   func verify(_ name: String?, progress: @escaping (_ done: Int, _ all: Int) -> Void) throws
     -> VerificationView
-  /// - Throws: when the source is only read, saying what to do instead.
-  func requireWritable() throws
+  /// - Throws: when the source is only read, saying what to do instead, or one of the names is no session's. A damaged session can
+  ///   be deleted.
+  func requireDeletable(_ names: [String]) throws
   func delete(_ name: String) throws
   func statistics() throws -> StoreView
 }

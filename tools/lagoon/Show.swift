@@ -22,7 +22,7 @@ struct Show: ParsableCommand {
   func run() throws {
     let description = try source.open().describe(session)
     if json { return try Output.json(description) }
-    print(Self.text(description), terminator: "")
+    try Output.write(Self.text(description))
   }
 
   static func text(_ description: SessionDescription) -> String {

@@ -73,12 +73,12 @@ struct StoppedStore: SessionSource {
     }
   }
 
-  func requireWritable() throws {
+  func requireDeletable(_ names: [String]) throws {
     throw ToolError(
       "A stopped store is only read. Start `lagoond --store \(path)` and delete the session through it.")
   }
 
-  func delete(_ name: String) throws { try requireWritable() }
+  func delete(_ name: String) throws { try requireDeletable([name]) }
 
   func statistics() throws -> StoreView {
     let stats = store.statistics

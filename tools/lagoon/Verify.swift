@@ -38,10 +38,12 @@ struct Verify: ParsableCommand {
         if let session = damage.session { place.append("session \(session)") }
         if let layer = damage.layer { place.append("layer \(layer)") }
         if let partition = damage.partition { place.append("partition \(partition)") }
-        print("damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message)
+        try Output.write(
+          "damaged: " + (place.isEmpty ? "" : place.joined(separator: ", ") + ": ") + damage.message + "\n")
       }
       let records = "\(Units.count(report.records)) records, \(Units.bytes(report.bytes))"
-      print("\(records): \(Self.verdict(damaged: report.damagedRecords, listed: report.damage.count))")
+      let verdict = Self.verdict(damaged: report.damagedRecords, listed: report.damage.count)
+      try Output.write("\(records): \(verdict)\n")
     }
     if report.damagedRecords > 0 { throw ExitCode.failure }
   }
