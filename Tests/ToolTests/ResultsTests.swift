@@ -37,7 +37,9 @@ import ToolSupport
   /// All stages, once; a killed run goes on; the tables and the picture are made of them.
   @Test func everyStageIsRunOnce() throws {
     try withFolder { folder in
-      let killed = try Program.prepare("lagoon-results", arguments(folder))
+      // What is killed leaves its daemon's folder.
+      let killed = try Program.prepare(
+        "lagoon-results", arguments(folder), environment: ["TMPDIR": folder])
       killed.standardError = FileHandle.nullDevice
       killed.standardOutput = FileHandle.nullDevice
       try killed.run()

@@ -15,7 +15,7 @@ import Testing
     try words.write(toFile: folder + "/text", atomically: true, encoding: .utf8)
     let process = try Program.prepare(
       "lagoon-train",
-      ["plant", "--text", folder + "/text", "--documents", "100000000", "-o", folder + "/out/x.jsonl"],
+      ["plant", "--text", folder + "/text", "--documents", "300000", "-o", folder + "/out/x.jsonl"],
       shell: shell)
     try files.createDirectory(atPath: folder + "/out", withIntermediateDirectories: true)
     process.standardError = FileHandle.nullDevice

@@ -39,7 +39,8 @@ struct TrainingRun {
   func watch(_ more: [String] = [], _ act: (String, Process) throws -> Void = { _, _ in }) throws -> (
     status: Int32, lines: [String]
   ) {
-    let process = try Program.prepare("lagoon-train", arguments(more))
+    // A run that is killed leaves its daemon's folder.
+    let process = try Program.prepare("lagoon-train", arguments(more), environment: ["TMPDIR": folder])
     let errors = Pipe()
     process.standardError = errors
     process.standardOutput = FileHandle.nullDevice
