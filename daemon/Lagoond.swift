@@ -70,6 +70,16 @@ struct Lagoond: AsyncParsableCommand {
   @Option(help: "JSON file with these options' names; options given here win.")
   var config: String?
 
+  /// Descriptors first: after the first suspension those of the event loop are open, under the numbers of closed ones.
+  static func main() async {
+    do throws(DaemonError) {
+      try StandardDescriptors.open()
+    } catch {
+      exit(withError: ExitCode(EX_OSERR))
+    }
+    await main(nil)
+  }
+
   func validate() throws {
     if let threads, !Settings.threadRange.contains(threads) {
       throw ValidationError("--threads is \(threads); it must be in \(Settings.threadRange)")
@@ -77,9 +87,8 @@ struct Lagoond: AsyncParsableCommand {
   }
 
   func run() async throws {
+    ProcessMemory.settle()
     do {
-      try StandardDescriptors.open()
-      ProcessMemory.settle()
       try await serve()
     } catch let failure as Failure {
       let line = "lagoond: \(failure.message)\n"

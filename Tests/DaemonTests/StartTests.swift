@@ -42,6 +42,20 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder("home/.local/share/lagoon/data.mdb")))
   }
 
+  /// No file and no socket gets the number of a standard descriptor that is closed: what is logged would be written into it.
+  @Test func closedDescriptorsLeadNowhere() throws {
+    let daemon = try DaemonProcess(
+      ["--store", folder("store"), "--socket", folder("socket")], socketPath: folder("socket"),
+      through: ["/bin/sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"])
+    try daemon.waitUntilServing()
+    for number in 0...2 {
+      let place = "/proc/\(daemon.process.processIdentifier)/fd/\(number)"
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: place) == "/dev/null")
+    }
+    daemon.send(SIGTERM)
+    #expect(daemon.waitForExit().status == 0)
+  }
+
   /// A path that somebody chose may hold a slip: nothing is made above it.
   @Test func aStoreInNoFolderIsRefused() throws {
     let (status, log) = try run(["--store", folder("slip/of/the/pen")])
