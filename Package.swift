@@ -80,8 +80,8 @@ let package = Package(
     room("Safetensors", ["StrictJSON", "DurableFiles"]),
     room("GoldenCases", ["Safetensors", "LagKV"]),
     room("Tokenization", ["StrictJSON", "COniguruma", "CSentencePiece"]),
-    room("TrainingData", ["StrictJSON", "Tokenization"]),
-    room("RunRecord", ["StrictJSON"]),
+    room("TrainingData", ["StrictJSON", "DurableFiles", "Tokenization"]),
+    room("RunRecord", ["StrictJSON", "DurableFiles"]),
     room("Transformer", ["Safetensors", "StrictJSON", "DurableFiles", "Kernels", "COneDNN", "CXXHash"]),
     room("ToolSupport", ["LagoonProtocol", "DurableFiles", "CPosix", argumentParser]),
     room("LanguageModel", ["Transformer", "Tokenization", "LagoonClient"]),
@@ -152,6 +152,7 @@ let package = Package(
       "KVStoreTests",
       [
         "KVStore", "SparseAttention", "LagKV", "Kernels", "GoldenCases", "CAllocationCount", "CXXHash",
+        "CZstd",
         "TestSupport",
       ]),
     tests("LagoonProtocolTests", ["Patience", "LagoonProtocol", "LagKV"]),

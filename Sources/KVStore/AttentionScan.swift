@@ -163,7 +163,7 @@ extension LayerPlan {
       return max(whole, slabs * blocks.perSlab / whole * whole)
     }
     let whole = AttentionAccumulator.blocksPerSplit(rows: shape.slots)
-    // Where a row takes more than half of a slab, a whole split would be too much to put together out of frames.
+    // Where the heads are cut into more groups than a slab has slots, a whole split would be too much to put together out of frames.
     let most = max(1, Self.assembledSlabs / shape.groups)
     if hasColdFrames || whole > most { return min(whole, most) }
     return max(whole, slabs / shape.groups / whole * whole)

@@ -21,9 +21,10 @@ extension Attention {
   /// `lse = log Σ exp(lseᵢ)` and `out = Σ exp(lseᵢ − lse) outᵢ`, computed in f64. The order of the parts changes it by rounding only.
   ///
   /// - Parameter parts: at least one; all laid out alike, of parts that share no row. Where a query saw no row of a part (`-inf`), that
-  ///   part's `out` is not looked at.
+  ///   part's `out` is not looked at. A NaN stays visible.
   /// - Returns: `out` is 0 and `logSumExp` -inf where a query saw no row at all; `tokens` is the sum of the parts'.
   public static func merged(_ parts: [Attention]) -> Attention {
+    precondition(!parts.isEmpty, "there is a part")
     precondition(
       parts.allSatisfy {
         $0.out.count == parts[0].out.count && $0.logSumExp.count == parts[0].logSumExp.count
@@ -35,7 +36,7 @@ extension Attention {
     let headDim = rows == 0 ? 0 : result.out.count / rows
     var sums = [Double](repeating: 0, count: headDim)
     for row in 0..<rows {
-      let seen = parts.filter { $0.logSumExp[row] > -.infinity }
+      let seen = parts.filter { $0.logSumExp[row] != -.infinity }
       let largest = seen.map { Double($0.logSumExp[row]) }.max() ?? 0
       var weight = 0.0
       for channel in 0..<headDim { sums[channel] = 0 }

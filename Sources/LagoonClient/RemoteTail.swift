@@ -22,6 +22,7 @@ public class RemoteTail {
   /// - Parameters:
   ///   - queries: `[tokens, queryHeads, headDim]` (or head-major); `queryHeads` is a multiple of `kvHeads`.
   ///   - scale: nil: 1/√headDim.
+  /// - Throws: as ``append(layer:keys:values:)``, and `invalidArgument` for queries of another shape.
   public func step(
     layer: Int, queries: HostTensor, keys: HostTensor, values: HostTensor, scale: Float? = nil
   ) throws(LagoonError) -> Attention {

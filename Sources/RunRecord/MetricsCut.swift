@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 
 /// Takes back what a run recorded after the checkpoint from which it goes on.
@@ -46,15 +47,10 @@ enum MetricsCut {
       unlink(temporary)
       throw error
     }
-    try synchronizeFolder(of: path)
-  }
-
-  /// Returns when a file's name is on the disk.
-  private static func synchronizeFolder(of path: String) throws(RunRecordError) {
-    let folder = (path as NSString).deletingLastPathComponent
-    let descriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .system("cannot open the folder", path) }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw .system("cannot sync the folder", path) }
+    do throws(FileError) {
+      try AtomicFile.syncFolder(of: path)
+    } catch {
+      throw RunRecordError(.io, error.message, path: error.path, systemCode: error.systemCode)
+    }
   }
 }

@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 
 /// What a spool folder holds: `manifest.json`, which is written last, so that a spool is whole or is not there.
@@ -68,23 +69,17 @@ struct SpoolManifest: Codable, Sendable {
     guard let data = try? encoder.encode(self) else {
       throw DataError(.io, "the manifest cannot be written as JSON", path: path)
     }
-    let writer = try WordFileWriter<UInt8>(path: path)
-    try writer.append(data)
-    try writer.commit()
-    try Self.sync(folder: folder)
+    do throws(FileError) {
+      try AtomicFile.write(data, to: path)
+    } catch {
+      throw DataError(.io, error.message, path: path)
+    }
   }
 
   /// Removes the folder's manifest: what else is there is no spool any more.
   static func remove(folder: String) throws(DataError) {
     let path = folder + "/" + fileName
     guard unlink(path) == 0 || errno == ENOENT else { throw .system("cannot be removed", path: path) }
-  }
-
-  private static func sync(folder: String) throws(DataError) {
-    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .system("cannot be opened", path: folder) }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw .system("cannot be synced", path: folder) }
   }
 
   /// Where a source's tokens are, `u32`.

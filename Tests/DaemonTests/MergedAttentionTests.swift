@@ -31,6 +31,8 @@ import Testing
     let unseen = Attention(out: [.nan, 5], logSumExp: [-.infinity], tokens: 0)
     let seen = Attention(out: [1, 2], logSumExp: [1e4], tokens: 3)
     #expect(Attention.merged([unseen, seen]) == seen)
+    let broken = Attention.merged([seen, Attention(out: [0, 0], logSumExp: [.nan], tokens: 1)])
+    #expect(broken.logSumExp[0].isNaN && broken.out.allSatisfy(\.isNaN))
     #expect(
       Attention.merged([unseen, unseen]) == Attention(out: [0, 0], logSumExp: [-.infinity], tokens: 0))
   }

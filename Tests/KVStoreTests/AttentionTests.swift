@@ -165,7 +165,7 @@ import Testing
     }
   }
 
-  /// Few queries go through more rows in a snapshot than many do. Rows of 96 heads take more than half of a slab; blocks of one row of 8
+  /// Few queries go through more rows in a snapshot than many do. A row of 96 heads takes two slabs; blocks of one row of 8
   /// heads fill more than 512 slabs.
   @Test(arguments: [(96, 128, Codec.raw, 1.0, 700), (96, 128, .zstd, 1, 300), (8, 1024, .q8, 0.5, 1500)])
   func aQuerysBitsDoNotDependOnThoseBesideIt(
